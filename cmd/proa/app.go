@@ -1,0 +1,75 @@
+// Package main is the proa command line: it parses and validates arguments, calls the engine and prints.
+// It runs as the invoking user, inside the user namespace kept by the pause process (see libpod/rootless).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Exit codes of proa's own errors, as Docker's.
+const (
+	exitEngine       = 125 // proa itself
+	exitNotInvokable = 126 // the command was found and can't be run
+	exitNotFound     = 127 // the command was not found in the container
+)
+
+// app is what every command constructor receives.
+type app struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// exitError ends proa with a code; a nil err prints nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+func (e *exitError) Unwrap() error { return e.err }
+
+// exitCode is the process's exit status for err.
+func exitCode(err error) int {
+	var e *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		return e.code
+	default:
+		return exitEngine
+	}
+}
+
+func newApp(a *app) *cli.App {
+	return &cli.App{
+		Name:                   "proa",
+		Usage:                  "run containers without root and without a daemon",
+		Commands:               commands(a),
+		Writer:                 a.out,
+		ErrWriter:              a.err,
+		UseShortOptionHandling: true,
+		HideHelpCommand:        true,
+		ExitErrHandler:         func(*cli.Context, error) {},
+	}
+}
+
+func main() {
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	err := newApp(a).Run(os.Args)
+	var e *exitError
+	if err != nil && (!errors.As(err, &e) || e.err != nil) {
+		fmt.Fprintln(a.err, "proa:", err)
+	}
+	os.Exit(exitCode(err))
+}

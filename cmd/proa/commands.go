@@ -1,0 +1,8 @@
+package main
+
+import "github.com/urfave/cli/v2"
+
+// commands is the command tree; each constructor stands in the file named after its command.
+func commands(a *app) []*cli.Command {
+	return []*cli.Command{}
+}
