@@ -65,10 +65,8 @@ type Config struct {
 	CgroupDir  string           `json:",omitempty"` // absolute; FDCgroup is open on it
 	Log        Log
 	Terminal   bool
-	Stdin      bool // keep standard input open
-	Attached   bool // the starter stays on its socket as a client
-	Timeout    time.Duration
-	StopSignal int
+	Stdin      bool     // keep standard input open
+	Attached   bool     // the starter stays on its socket as a client
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
 	State      json.RawMessage
