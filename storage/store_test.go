@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain runs the tests as uid 0 of a user and mount namespace of their own, so that they pass as an ordinary user.
@@ -38,8 +40,17 @@ func TestMain(m *testing.M) {
 func open(t testing.TB) *Store {
 	t.Helper()
 	t.Setenv("CONTAINERS_STORAGE_CONF", "/dev/null")
-	dir := t.TempDir()
-	s, err := Open(context.Background(), Options{GraphRoot: dir + "/root:1", RunRoot: dir + "/run", Rootless: true, OuterUID: 4711})
+	dir, run := t.TempDir(), t.TempDir()
+	// The run root is on tmpfs, as XDG_RUNTIME_DIR is.
+	if err := unix.Mount("tmpfs", run, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(run, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := Open(context.Background(), Options{GraphRoot: dir + "/root:1", RunRoot: run, Rootless: true, OuterUID: 4711})
 	if err != nil {
 		t.Fatal(err)
 	}
