@@ -52,13 +52,17 @@ func EnsureHello(s *storage.Store, binary []byte) (*Image, error) {
 	if _, err := s.PutLayer(diffID.Encoded(), "", bytes.NewReader(layer)); err != nil && !errors.Is(err, storage.ErrExists) {
 		return nil, fmt.Errorf("make built-in image: %w", err)
 	}
-	rec, err = s.CreateImage(storage.NewImage{
-		ID: id, Names: []string{HelloName}, TopLayer: diffID.Encoded(), Manifest: manifest, Config: config, Created: helloCreated(),
+	// Named afterwards: creation does not take a name from another image. A crash between is mended by the next call.
+	_, err = s.CreateImage(storage.NewImage{
+		ID: id, TopLayer: diffID.Encoded(), Manifest: manifest, Config: config, Created: helloCreated(),
 	})
-	if errors.Is(err, storage.ErrExists) { // another process was faster
-		rec, err = s.Image(id)
+	if err != nil && !errors.Is(err, storage.ErrExists) { // another process was faster
+		return nil, fmt.Errorf("make built-in image: %w", err)
 	}
-	if err != nil {
+	if err := s.AddNames(id, []string{HelloName}); err != nil {
+		return nil, fmt.Errorf("make built-in image: %w", err)
+	}
+	if rec, err = s.Image(id); err != nil {
 		return nil, fmt.Errorf("make built-in image: %w", err)
 	}
 	if oldErr == nil && old.ID != id && len(old.Names) == 1 {
