@@ -23,7 +23,7 @@ build: bin/proa bin/proa-image bin/proa-runtime ## build bin/proa, bin/proa-runt
 $(INIT): FORCE
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS)' -o bin/proa-init ./cmd/proa-init
-	@cmp -s bin/proa-init $@ || cp bin/proa-init $@
+	@cmp -s bin/proa-init $@ || { cp bin/proa-init $@; sha256sum < $@ | cut -c1-16 > $@.id; }
 
 bin/proa: $(INIT) FORCE
 	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/proa
