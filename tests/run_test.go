@@ -321,7 +321,11 @@ func TestRunTwentyAtOnce(t *testing.T) {
 	done := make(chan end)
 	for n := range 20 {
 		c := run(t, "echo", strconv.Itoa(n))
-		go func() { done <- end{n, c.Run(t)} }()
+		go func() {
+			e := end{n: n}
+			defer func() { done <- e }() // also when Run ends the goroutine
+			e.r = c.Run(t)
+		}()
 	}
 	for range 20 {
 		if e := <-done; e.r.Code != 0 || e.r.Out() != strconv.Itoa(e.n) {
