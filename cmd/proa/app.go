@@ -52,21 +52,23 @@ func exitCode(err error) int {
 }
 
 func newApp(a *app) *cli.App {
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help"} // its -h is --hostname
 	return &cli.App{
-		Name:                   "proa",
-		Usage:                  "run containers without root and without a daemon",
-		Commands:               commands(a),
-		Writer:                 a.out,
-		ErrWriter:              a.err,
-		UseShortOptionHandling: true,
-		HideHelpCommand:        true,
-		ExitErrHandler:         func(*cli.Context, error) {},
+		Name:                      "proa",
+		Usage:                     "run containers without root and without a daemon",
+		Commands:                  commands(a),
+		Writer:                    a.out,
+		ErrWriter:                 a.err,
+		DisableSliceFlagSeparator: true,
+		HideHelpCommand:           true,
+		ExitErrHandler:            func(*cli.Context, error) {},
 	}
 }
 
 func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	err := newApp(a).Run(os.Args)
+	cmds := newApp(a)
+	err := cmds.Run(canonical(cmds, os.Args))
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {
 		fmt.Fprintln(a.err, "proa:", err)

@@ -72,11 +72,15 @@ func environment(cfg Config, env Env) []string {
 		out = append(out, "TERM=xterm")
 	}
 	for _, e := range cfg.Process.Env {
-		key, _, _ := strings.Cut(e, "=")
-		if i := slices.IndexFunc(out, func(o string) bool { return strings.HasPrefix(o, key+"=") }); i >= 0 {
+		key, _, set := strings.Cut(e, "=")
+		i := slices.IndexFunc(out, func(o string) bool { return strings.HasPrefix(o, key+"=") })
+		switch {
+		case set && i >= 0:
 			out[i] = e
-		} else {
+		case set:
 			out = append(out, e)
+		case i >= 0: // a name alone unsets
+			out = slices.Delete(out, i, i+1)
 		}
 	}
 	if !slices.ContainsFunc(out, func(o string) bool { return strings.HasPrefix(o, "HOME=") }) {
