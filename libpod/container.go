@@ -1,0 +1,217 @@
+package libpod
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/spec"
+	"golang.org/x/sys/unix"
+)
+
+// Container is the stored record: what was asked for, and how the last run ended. How it is now is Status.
+type Container struct {
+	ID          string
+	Name        string
+	Image       string // as the user named it
+	ImageID     string
+	Created     time.Time
+	AutoRemove  bool
+	Config      spec.Config
+	Stdin       bool
+	Terminal    bool
+	Log         monitor.Log
+	StopSignal  string
+	StopTimeout int // seconds
+	Labels      map[string]string
+	Annotations map[string]string
+	Rootfs      string // a directory in place of an image
+	RootfsCopy  bool   // --rootfs PATH:O: changes go to an overlay
+	Runtime     string
+	Platform    string
+	Last        *Run `json:",omitempty"`
+}
+
+// Run is how a run ended.
+type Run struct {
+	StartedAt  time.Time
+	FinishedAt time.Time
+	ExitCode   int
+	OOMKilled  bool
+	Error      string
+}
+
+// State of a container, in Docker's words.
+type State string
+
+// The states; they are derived, never stored.
+const (
+	Created State = "created"
+	Running State = "running"
+	Paused  State = "paused"
+	Exited  State = "exited"
+)
+
+// Status is what the kernel and the run directory say about a container.
+type Status struct {
+	State      State
+	PID        int
+	MonitorPID int // 0 when the monitor is gone
+	Run        Run // of the current or last run
+}
+
+// lostMonitor is the exit code of a container whose end nobody saw: its monitor had been killed.
+const lostMonitor = 255
+
+func (c *Container) record() (state.Record, error) {
+	b, err := json.Marshal(c)
+	return state.Record{ID: c.ID, Name: c.Name, Volatile: c.AutoRemove, Data: b}, err
+}
+
+func decode(r state.Record) (*Container, error) {
+	c := &Container{}
+	if err := json.Unmarshal(r.Data, c); err != nil {
+		return nil, fmt.Errorf("reading the record of container %.12s: %w", r.ID, err)
+	}
+	return c, nil
+}
+
+// runDir is the container's directory on tmpfs: what is in it is true until the next boot.
+func (e *Engine) runDir(id string) string { return filepath.Join(e.paths.RunDir, "containers", id) }
+
+// dataDir is the container's directory on disk: its log.
+func (e *Engine) dataDir(id string) string { return filepath.Join(e.paths.DataDir, "containers", id) }
+
+// Status derives how the container is.
+func (e *Engine) Status(c *Container) Status {
+	dir := e.runDir(c.ID)
+	st := Status{State: Created, MonitorPID: rootless.Holder(filepath.Join(dir, monitor.LockFile))}
+	var init monitor.Init
+	if readJSON(filepath.Join(dir, monitor.InitFile), &init) != nil {
+		if c.Last != nil {
+			st.State, st.Run = Exited, *c.Last
+		}
+		return st
+	}
+	st.Run.StartedAt = init.StartedAt
+	var exit monitor.Exit
+	exitFile := filepath.Join(dir, monitor.ExitFile)
+	if readJSON(exitFile, &exit) != nil {
+		if alive(init) {
+			st.State, st.PID = Running, init.PID
+			if frozen(init.PID) {
+				st.State = Paused
+			}
+			return st
+		}
+		if !e.awaitExit(c.ID, exitFile, &exit) {
+			exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
+			st.Run.Error = "the container ended while its monitor was gone"
+		}
+	}
+	st.State = Exited
+	st.Run.ExitCode, st.Run.OOMKilled, st.Run.FinishedAt = exit.Code, exit.OOMKilled, exit.FinishedAt
+	return st
+}
+
+// awaitExit waits for the exit file of an init that has ended, for as long as its monitor lives to write it.
+func (e *Engine) awaitExit(id, file string, exit *monitor.Exit) bool {
+	for range 300 {
+		live := rootless.Holder(filepath.Join(e.runDir(id), monitor.LockFile)) != 0
+		if readJSON(file, exit) == nil {
+			return true
+		}
+		if !live {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+func modTime(path string) time.Time {
+	if st, err := os.Stat(path); err == nil {
+		return st.ModTime()
+	}
+	return time.Now()
+}
+
+// alive tells whether init still runs: the same start time at the same pid, and no zombie.
+func alive(init monitor.Init) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", init.PID))
+	if err != nil {
+		return false
+	}
+	// The second field is the name in parentheses, which may itself hold some (proc_pid_stat(5)).
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
+		return false
+	}
+	start, err := strconv.ParseUint(f[19], 10, 64)
+	return err == nil && start == init.StartTime
+}
+
+// frozen tells whether the cgroup of pid is frozen (cgroup v2).
+func frozen(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return false
+	}
+	_, path, ok := strings.Cut(string(b), "0::")
+	if !ok {
+		return false
+	}
+	path, _, _ = strings.Cut(path, "\n")
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if ev, err := os.ReadFile(filepath.Join(root, path, "cgroup.events")); err == nil {
+			return strings.Contains(string(ev), "frozen 1")
+		}
+	}
+	return false
+}
+
+// signal sends sig to the running init through a pidfd, so that a taken pid is never hit.
+func (e *Engine) signal(c *Container, sig unix.Signal) error {
+	var init monitor.Init
+	if err := readJSON(filepath.Join(e.runDir(c.ID), monitor.InitFile), &init); err != nil || !alive(init) {
+		return &WrongStateError{c.Name, e.Status(c).State, "is not running"}
+	}
+	fd, err := unix.PidfdOpen(init.PID, 0)
+	if err != nil {
+		return &WrongStateError{c.Name, Exited, "is not running"}
+	}
+	defer unix.Close(fd)
+	if !alive(init) {
+		return &WrongStateError{c.Name, Exited, "is not running"}
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
+	}
+	return nil
+}
+
+// WrongStateError says that a container is not in the state that a verb needs.
+type WrongStateError struct {
+	Name   string
+	State  State
+	Reason string
+}
+
+func (e *WrongStateError) Error() string {
+	return fmt.Sprintf("container %q %s (it is %s)", e.Name, e.Reason, e.State)
+}

@@ -1,0 +1,104 @@
+// Package monitor is the contract between proa and the monitor of a container: the configuration it is started with,
+// the files it leaves in the container's run directory, and the packets on its sockets. The serving end is
+// oci/monitor/serve. It links into proa and into proa-init, so it imports next to nothing.
+package monitor
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/proa-containers/proa/storage/overlay"
+)
+
+// The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
+//
+//	starter                     monitor                        client (attach socket)
+//	   |  fork, fds below          |                              |
+//	   |-------------------------->|  launches the init           |
+//	   |   Started or Failed       |                              |
+//	   |<--------------------------|   Stdout, Stderr             |
+//	   |                           |----------------------------->|
+//	   |                           |   Stdin, StdinEOF, Resize    |
+//	   |                           |<-----------------------------|
+//	   |                           |   Exited                     |
+//	   |                           |----------------------------->|  cleans up
+//
+// The starter's own socket, when it stays attached, becomes a client like any other.
+const (
+	Stdin    byte = 'i' // client to monitor: bytes for the container
+	StdinEOF byte = 'e' // client to monitor: close its standard input
+	Resize   byte = 'w' // client to monitor: a JSON Size
+	Stdout   byte = 'o' // monitor to client
+	Stderr   byte = 'r' // monitor to client
+	Started  byte = 's' // monitor to starter: a JSON Init
+	Failed   byte = 'f' // monitor to starter: a JSON Failure
+	Exited   byte = 'x' // monitor to client: a JSON Exit, the last packet
+)
+
+// MaxPayload is the most bytes of a stream in one packet.
+const MaxPayload = 32 << 10
+
+// The descriptors that the monitor is started with.
+const (
+	FDStarter = 3 // the starter's socket
+	FDConfig  = 4 // a memfd with the Config
+	FDInit    = 5 // the sealed proa-init
+	FDRoot    = 6 // the detached root mount; /dev/null when there is none
+	FDCgroup  = 7 // the container's cgroup directory; /dev/null when there is none
+)
+
+// The files in Config.Dir.
+const (
+	LockFile   = "monitor.lock" // POSIX lock held by the live monitor
+	InitFile   = "init"         // a JSON Init, written when the command runs
+	ExitFile   = "exit"         // a JSON Exit, written when it ended
+	AttachFile = "attach"       // the socket for clients
+)
+
+// Config is what a monitor is started with.
+type Config struct {
+	ID         string
+	Dir        string           // the container's run directory, on tmpfs
+	Plan       json.RawMessage  // a plan.Plan
+	Overlay    *overlay.Options `json:",omitempty"` // to mount the root again
+	HasRoot    bool             // FDRoot is a mount
+	CgroupDir  string           `json:",omitempty"` // absolute; FDCgroup is open on it
+	Log        Log
+	Terminal   bool
+	Stdin      bool     // keep standard input open
+	Attached   bool     // the starter stays on its socket as a client
+	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
+	CleanupEnv []string `json:",omitempty"`
+	State      json.RawMessage
+}
+
+// Log says where the container's output is written.
+type Log struct {
+	Driver   string // k8s-file, json-file, passthrough or none
+	Path     string `json:",omitempty"`
+	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
+	MaxFiles int    `json:",omitempty"`
+}
+
+// Size of a terminal, in characters.
+type Size struct{ Width, Height uint16 }
+
+// Init is the running container process.
+type Init struct {
+	PID       int
+	StartTime uint64 // field 22 of /proc/PID/stat, clock ticks since boot: tells a taken pid
+	StartedAt time.Time
+}
+
+// Exit is how the container ended.
+type Exit struct {
+	Code       int // the exit status, or 128 plus the signal
+	OOMKilled  bool
+	FinishedAt time.Time
+}
+
+// Failure is why the container did not start.
+type Failure struct {
+	Message string
+	Code    int // 125, 126 or 127
+}

@@ -1,0 +1,118 @@
+package serve
+
+import (
+	"encoding/json"
+	"os"
+	"sync"
+
+	"github.com/proa-containers/proa/oci/monitor"
+	"golang.org/x/sys/unix"
+)
+
+// clients are the attached ends and the container's standard input, which they share.
+type clients struct {
+	mu    sync.Mutex
+	conns map[*monitor.Conn]bool
+	ended *monitor.Exit
+
+	stdinMu sync.Mutex
+	stdin   *os.File // the container's standard input; nil when closed
+	console *os.File // the terminal's master, nil without one
+}
+
+func (c *clients) add(conn *monitor.Conn) {
+	c.mu.Lock()
+	if c.ended != nil {
+		conn.SendJSON(monitor.Exited, c.ended)
+		conn.Close()
+	} else {
+		c.conns[conn] = true
+		go c.receive(conn)
+	}
+	c.mu.Unlock()
+}
+
+func (c *clients) drop(conn *monitor.Conn) {
+	c.mu.Lock()
+	delete(c.conns, conn)
+	c.mu.Unlock()
+	conn.Close()
+}
+
+// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker.
+func (c *clients) broadcast(kind byte, chunk []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		if conn.Send(kind, chunk) != nil {
+			delete(c.conns, conn)
+			conn.Close()
+		}
+	}
+}
+
+// end tells every client how the container ended, and how many heard it.
+func (c *clients) end(e monitor.Exit) (heard int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = &e
+	for conn := range c.conns {
+		if conn.SendJSON(monitor.Exited, e) == nil {
+			heard++
+		}
+	}
+	return heard
+}
+
+func (c *clients) receive(conn *monitor.Conn) {
+	defer c.drop(conn)
+	buf := make([]byte, monitor.MaxPayload+1)
+	for {
+		kind, payload, err := conn.Receive(buf)
+		if err != nil {
+			return
+		}
+		switch kind {
+		case monitor.Stdin:
+			c.writeStdin(payload)
+		case monitor.StdinEOF:
+			c.closeStdin()
+		case monitor.Resize:
+			var s monitor.Size
+			if json.Unmarshal(payload, &s) == nil && c.console != nil {
+				resize(c.console, s)
+			}
+		}
+	}
+}
+
+func (c *clients) writeStdin(b []byte) {
+	c.stdinMu.Lock()
+	defer c.stdinMu.Unlock()
+	if c.console != nil {
+		c.console.Write(b)
+	} else if c.stdin != nil {
+		if _, err := c.stdin.Write(b); err != nil {
+			c.stdin.Close()
+			c.stdin = nil
+		}
+	}
+}
+
+func (c *clients) closeStdin() {
+	c.stdinMu.Lock()
+	defer c.stdinMu.Unlock()
+	if c.stdin != nil {
+		c.stdin.Close()
+		c.stdin = nil
+	}
+}
+
+// resize leaves the file in the poller: Fd would make it blocking.
+func resize(console *os.File, s monitor.Size) {
+	if raw, err := console.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Height, Col: s.Width})
+		})
+	}
+}

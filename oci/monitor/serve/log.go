@@ -1,0 +1,126 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/proa-containers/proa/oci/monitor"
+)
+
+// logger writes the container's output to its log file.
+type logger interface {
+	// write appends a chunk of one stream, "stdout" or "stderr".
+	write(stream string, chunk []byte) error
+	close() error
+}
+
+type noLog struct{}
+
+func (noLog) write(string, []byte) error { return nil }
+func (noLog) close() error               { return nil }
+
+func openLog(l monitor.Log) (logger, error) {
+	var encode func(buf *bytes.Buffer, now time.Time, stream string, line []byte)
+	switch l.Driver {
+	case "none", "passthrough":
+		return noLog{}, nil
+	case "k8s-file":
+		encode = encodeK8s
+	case "json-file":
+		encode = encodeJSON
+	default:
+		return nil, fmt.Errorf("unknown log driver %q", l.Driver)
+	}
+	f, err := os.OpenFile(l.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	return &fileLog{opts: l, f: f, size: st.Size(), encode: encode}, nil
+}
+
+// fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
+// nothing is held back and binary output comes back as it was.
+type fileLog struct {
+	opts   monitor.Log
+	f      *os.File
+	size   int64
+	buf    bytes.Buffer
+	encode func(*bytes.Buffer, time.Time, string, []byte)
+}
+
+func (l *fileLog) write(stream string, chunk []byte) error {
+	now := time.Now()
+	l.buf.Reset()
+	for len(chunk) > 0 {
+		n := bytes.IndexByte(chunk, '\n') + 1
+		if n == 0 {
+			n = len(chunk)
+		}
+		l.encode(&l.buf, now, stream, chunk[:n])
+		chunk = chunk[n:]
+	}
+	if l.opts.MaxSize > 0 && l.size > 0 && l.size+int64(l.buf.Len()) > l.opts.MaxSize {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	n, err := l.f.Write(l.buf.Bytes())
+	l.size += int64(n)
+	return err
+}
+
+// rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all.
+func (l *fileLog) rotate() error {
+	for i := l.opts.MaxFiles - 1; i > 0; i-- {
+		from := l.opts.Path
+		if i > 1 {
+			from += "." + strconv.Itoa(i-1)
+		}
+		os.Rename(from, l.opts.Path+"."+strconv.Itoa(i))
+	}
+	f, err := os.OpenFile(l.opts.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("rotating the log: %w", err)
+	}
+	l.f.Close()
+	l.f, l.size = f, 0
+	return nil
+}
+
+func (l *fileLog) close() error { return l.f.Close() }
+
+// encodeK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).
+func encodeK8s(buf *bytes.Buffer, now time.Time, stream string, line []byte) {
+	buf.Write(now.AppendFormat(buf.AvailableBuffer(), time.RFC3339Nano))
+	tag := " P "
+	if line[len(line)-1] == '\n' {
+		tag, line = " F ", line[:len(line)-1]
+	}
+	buf.WriteByte(' ')
+	buf.WriteString(stream)
+	buf.WriteString(tag)
+	buf.Write(line)
+	buf.WriteByte('\n')
+}
+
+// encodeJSON writes Docker's json-file record.
+func encodeJSON(buf *bytes.Buffer, now time.Time, stream string, line []byte) {
+	b, err := json.Marshal(struct {
+		Log    string `json:"log"`
+		Stream string `json:"stream"`
+		Time   string `json:"time"`
+	}{string(line), stream, now.UTC().Format(time.RFC3339Nano)})
+	if err != nil {
+		return
+	}
+	buf.Write(b)
+	buf.WriteByte('\n')
+}

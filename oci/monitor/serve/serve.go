@@ -1,0 +1,299 @@
+// Package serve is the monitor: the process that owns one running container. It holds the container's standard
+// streams or terminal, writes its log, serves clients, and records how it ended. It runs in proa-init as uid 0 of
+// proa's user namespace, in a session of its own, and links neither network nor storage code.
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/proa-containers/proa/oci/launch"
+	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/plan"
+	"golang.org/x/sys/unix"
+)
+
+type server struct {
+	cfg     monitor.Config
+	clients clients
+	log     logger
+	logMu   sync.Mutex
+	streams sync.WaitGroup
+	parent  []*os.File // the parent's ends of the container's streams, read until their end
+}
+
+// Run serves one container from start to end and returns when it ended and all is said.
+func Run() error {
+	for fd := monitor.FDStarter; fd <= monitor.FDCgroup; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	starter, err := monitor.NewConn(monitor.FDStarter)
+	if err != nil {
+		return err
+	}
+	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}}
+	proc, err := s.start()
+	if err != nil {
+		starter.SendJSON(monitor.Failed, failure(err))
+		return err
+	}
+	if s.cfg.Attached {
+		starter.SendJSON(monitor.Started, proc)
+		s.clients.add(starter)
+	} else {
+		starter.SendJSON(monitor.Started, proc)
+		starter.Close()
+	}
+	for i, f := range s.parent {
+		s.streams.Add(1)
+		go s.copy(f, i)
+	}
+	debug.FreeOSMemory()
+	return s.finish(s.wait(proc.PID))
+}
+
+// failure is what the starter is told; the code is Docker's for a command that can't be run.
+func failure(err error) monitor.Failure {
+	f := monitor.Failure{Message: err.Error(), Code: 125}
+	var e *launch.Error
+	if errors.As(err, &e) {
+		f.Code = e.ExitCode()
+	}
+	return f
+}
+
+func (s *server) start() (*monitor.Init, error) {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	f := os.NewFile(monitor.FDConfig, "config")
+	defer f.Close()
+	if err := json.NewDecoder(f).Decode(&s.cfg); err != nil {
+		return nil, fmt.Errorf("reading the monitor's configuration: %w", err)
+	}
+	if err := s.lock(); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.log, err = openLog(s.cfg.Log); err != nil {
+		return nil, err
+	}
+	listener, err := monitor.Listen(s.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	proc, err := s.launch()
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.clients.add(conn)
+		}
+	}()
+	return proc, writeJSON(s.cfg.Dir, monitor.InitFile, proc)
+}
+
+// lock takes the POSIX lock by which others know that this monitor lives. The descriptor stays open: closing any
+// descriptor of the file would drop the lock (fcntl(2)).
+func (s *server) lock() error {
+	path := filepath.Join(s.cfg.Dir, monitor.LockFile)
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the monitor's lock: %w", err)
+	}
+	if err := unix.FcntlFlock(uintptr(fd), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		return fmt.Errorf("taking the monitor's lock: another monitor has this container: %w", err)
+	}
+	return nil
+}
+
+func (s *server) launch() (*monitor.Init, error) {
+	var p plan.Plan
+	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
+		return nil, fmt.Errorf("reading the plan: %w", err)
+	}
+	s.cfg.Plan = nil
+	c := launch.Config{Init: os.NewFile(monitor.FDInit, "proa-init"), Plan: &p, State: s.cfg.State}
+	if s.cfg.HasRoot {
+		c.Root = os.NewFile(monitor.FDRoot, "root")
+		defer c.Root.Close()
+	}
+	if s.cfg.CgroupDir != "" {
+		c.Cgroup = os.NewFile(monitor.FDCgroup, "cgroup")
+		defer c.Cgroup.Close()
+	}
+	child, err := s.stdio(&c)
+	if err != nil {
+		return nil, err
+	}
+	proc, err := launch.Start(c)
+	for _, f := range child {
+		f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if proc.Console != nil {
+		s.clients.console = proc.Console
+		s.parent = []*os.File{proc.Console}
+	}
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err == nil {
+		for i := 0; i < 3; i++ {
+			unix.Dup3(int(null.Fd()), i, 0)
+		}
+		null.Close()
+	}
+	return &monitor.Init{PID: proc.PID, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// stdio makes the container's standard streams and returns the ends that are the child's.
+func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
+	switch {
+	case s.cfg.Terminal:
+		return nil, nil
+	case s.cfg.Log.Driver == "passthrough":
+		c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+		return nil, nil
+	}
+	var child []*os.File
+	pipe := func() (r, w *os.File, err error) {
+		if r, w, err = os.Pipe(); err != nil {
+			err = fmt.Errorf("making the container's streams: %w", err)
+		}
+		return r, w, err
+	}
+	if s.cfg.Stdin {
+		r, w, err := pipe()
+		if err != nil {
+			return nil, err
+		}
+		c.Stdin, s.clients.stdin = r, w
+		child = append(child, r)
+	} else {
+		null, err := os.Open("/dev/null")
+		if err != nil {
+			return nil, fmt.Errorf("opening /dev/null: %w", err)
+		}
+		c.Stdin = null
+		child = append(child, null)
+	}
+	for _, out := range []**os.File{&c.Stdout, &c.Stderr} {
+		r, w, err := pipe()
+		if err != nil {
+			return nil, err
+		}
+		*out = w
+		child, s.parent = append(child, w), append(s.parent, r)
+	}
+	return child, nil
+}
+
+// copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
+func (s *server) copy(f *os.File, index int) {
+	defer s.streams.Done()
+	kind, stream := monitor.Stdout, "stdout"
+	if index == 1 {
+		kind, stream = monitor.Stderr, "stderr"
+	}
+	buf := make([]byte, monitor.MaxPayload)
+	for {
+		n, err := f.Read(buf)
+		if n > 0 {
+			s.logMu.Lock()
+			s.log.write(stream, buf[:n])
+			s.logMu.Unlock()
+			s.clients.broadcast(kind, buf[:n])
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wait blocks until the init ended.
+func (s *server) wait(pid int) monitor.Exit {
+	var ws unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+	if ws.Signaled() {
+		e.Code = 128 + int(ws.Signal())
+	}
+	return e
+}
+
+func (s *server) oomKilled() bool {
+	if s.cfg.CgroupDir == "" {
+		return false
+	}
+	b, err := os.ReadFile(filepath.Join(s.cfg.CgroupDir, "memory.events"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
+			count, err := strconv.Atoi(n)
+			return err == nil && count > 0
+		}
+	}
+	return false
+}
+
+// drainTime is how long output is awaited of processes that outlive the init: they can only where the pid namespace
+// is not the container's own.
+const drainTime = 2 * time.Second
+
+func (s *server) finish(e monitor.Exit) error {
+	done := make(chan struct{})
+	go func() { s.streams.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(drainTime):
+	}
+	s.logMu.Lock()
+	s.log.close()
+	s.logMu.Unlock()
+	os.Remove(filepath.Join(s.cfg.Dir, monitor.AttachFile))
+	if err := writeJSON(s.cfg.Dir, monitor.ExitFile, e); err != nil {
+		return err
+	}
+	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
+		return nil
+	}
+	// The cleanup takes this container's lock: the monitor must be gone by its own word, not wait for it.
+	return unix.Exec(s.cfg.Cleanup[0], s.cfg.Cleanup, s.cfg.CleanupEnv)
+}
+
+// writeJSON replaces a file in dir whole, so that no reader sees a part.
+func writeJSON(dir, name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path+".new", bytes.TrimSpace(b), 0o600); err != nil {
+		return fmt.Errorf("recording the container's %s: %w", name, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("recording the container's %s: %w", name, err)
+	}
+	return nil
+}

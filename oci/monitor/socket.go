@@ -1,0 +1,155 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Conn is one end of a packet socket. Send and Receive may be called from two goroutines.
+type Conn struct {
+	f   *os.File
+	raw interface {
+		Read(func(uintptr) bool) error
+		Write(func(uintptr) bool) error
+	}
+}
+
+// NewConn makes a Conn of a SOCK_SEQPACKET descriptor, which it then owns.
+func NewConn(fd int) (*Conn, error) {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("preparing a socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "socket")
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("preparing a socket: %w", err)
+	}
+	return &Conn{f: f, raw: raw}, nil
+}
+
+// Pair returns a connected pair: ours, and the other end's file for a child.
+func Pair() (*Conn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a socket pair: %w", err)
+	}
+	c, err := NewConn(fds[0])
+	return c, os.NewFile(uintptr(fds[1]), "monitor socket"), err
+}
+
+// dirPath names a file below dir through a descriptor: the path of a socket may have 107 bytes only (unix(7)).
+func dirPath(dir, name string) (string, func(), error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", fd, name), func() { unix.Close(fd) }, nil
+}
+
+// Dial connects to the monitor whose run directory is dir.
+func Dial(dir string) (*Conn, error) {
+	path, done, err := dirPath(dir, AttachFile)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the monitor: %w", err)
+	}
+	defer done()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making a socket: %w", err)
+	}
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("connecting to the monitor: %w", err)
+	}
+	return NewConn(fd)
+}
+
+// Listen makes the attach socket in dir; Accept takes clients from it.
+func Listen(dir string) (*Conn, error) {
+	path, done, err := dirPath(dir, AttachFile)
+	if err != nil {
+		return nil, fmt.Errorf("listening for clients: %w", err)
+	}
+	defer done()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("making a socket: %w", err)
+	}
+	unix.Unlink(path)
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("listening for clients: %w", err)
+	}
+	unix.Chmod(path, 0o600)
+	if err := unix.Listen(fd, 64); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("listening for clients: %w", err)
+	}
+	return NewConn(fd)
+}
+
+// Accept waits for the next client.
+func (c *Conn) Accept() (*Conn, error) {
+	var fd int
+	var err error
+	if e := c.raw.Read(func(s uintptr) bool {
+		fd, _, err = unix.Accept4(int(s), unix.SOCK_CLOEXEC)
+		return err != unix.EAGAIN
+	}); e != nil {
+		return nil, e
+	}
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(fd)
+}
+
+// Send writes one packet; it blocks while the peer's buffer is full.
+func (c *Conn) Send(kind byte, payload []byte) error {
+	var err error
+	k := []byte{kind}
+	e := c.raw.Write(func(s uintptr) bool {
+		_, err = unix.SendmsgBuffers(int(s), [][]byte{k, payload}, nil, nil, unix.MSG_NOSIGNAL)
+		return err != unix.EAGAIN
+	})
+	if e != nil {
+		return e
+	}
+	return err
+}
+
+// SendJSON writes v as one packet.
+func (c *Conn) SendJSON(kind byte, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.Send(kind, b)
+}
+
+// Receive reads one packet into buf, which has room for MaxPayload+1 bytes, and returns its kind and payload. The
+// peer's end is io.EOF.
+func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
+	var n int
+	var err error
+	e := c.raw.Read(func(s uintptr) bool {
+		n, _, err = unix.Recvfrom(int(s), buf, 0)
+		return err != unix.EAGAIN
+	})
+	switch {
+	case e != nil:
+		return 0, nil, e
+	case err == unix.ECONNRESET, err == nil && n == 0:
+		return 0, nil, io.EOF
+	case err != nil:
+		return 0, nil, err
+	}
+	return buf[0], buf[1:n], nil
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error { return c.f.Close() }

@@ -1,0 +1,201 @@
+package storage
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain runs the tests as uid 0 of a user and mount namespace of their own, so that they pass as an ordinary user.
+func TestMain(m *testing.M) {
+	if Reexec() {
+		return
+	}
+	if os.Getenv("STORAGE_TEST_INSIDE") != "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), "STORAGE_TEST_INSIDE=1", fmt.Sprintf("STORAGE_TEST_UID=%d", os.Getuid()))
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func open(t testing.TB) *Store {
+	t.Helper()
+	t.Setenv("CONTAINERS_STORAGE_CONF", "/dev/null")
+	dir, run := t.TempDir(), t.TempDir()
+	// The run root is on tmpfs, as XDG_RUNTIME_DIR is.
+	if err := unix.Mount("tmpfs", run, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(run, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := Open(context.Background(), Options{GraphRoot: dir + "/root:1", RunRoot: run, Rootless: true, OuterUID: 4711})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// addImage adds an image of n layers, each with a file named after its number.
+func addImage(t testing.TB, s *Store, id string, n int) Image {
+	t.Helper()
+	parent := ""
+	for i := range n {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Mode: 0o644, Size: 1, Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		w.Write([]byte("x"))
+		w.Close()
+		l, err := s.PutLayer(fmt.Sprintf("%064d", i+1), parent, &buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent = l.ID
+	}
+	i, err := s.CreateImage(NewImage{ID: id, Names: []string{"localhost/x:latest"}, TopLayer: parent, Manifest: []byte(`{"m":1}`), Config: []byte(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+const imageID = "abababababababababababababababababababababababababababababababab"
+
+func TestContainer(t *testing.T) {
+	s := open(t)
+	addImage(t, s, imageID, 3)
+	for _, volatile := range []bool{true, false} {
+		for _, image := range []string{imageID, ""} {
+			o, err := s.CreateContainer("c1", []string{"name"}, image, volatile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.Volatile != volatile || !o.UserXattr {
+				t.Errorf("options %+v, want volatile=%v and user attributes", o, volatile)
+			}
+			for range 2 { // a volatile overlay leaves a mark that refuses the second mount
+				f, err := o.Mount()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if image != "" {
+					if _, err := os.Stat(fmt.Sprintf("/proc/self/fd/%d/2", f.Fd())); err != nil {
+						t.Error(err)
+					}
+				}
+				f.Close()
+				if o, err = s.Overlay("c1"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := s.CreateContainer("c1", nil, image, volatile); !errors.Is(err, ErrExists) {
+				t.Errorf("second container of the same id: %v, want ErrExists", err)
+			}
+			if image != "" {
+				if _, err := s.DeleteImage(image); !errors.Is(err, ErrInUse) {
+					t.Errorf("removing a used image: %v, want ErrInUse", err)
+				}
+			}
+			list, err := s.Containers()
+			if err != nil || len(list) != 1 || list[0].Volatile != volatile || list[0].ImageID != image {
+				t.Errorf("containers: %+v, %v", list, err)
+			}
+			for range 2 {
+				if err := s.DeleteContainer("c1"); err != nil {
+					t.Error(err)
+				}
+			}
+			if _, err := os.Stat(o.Upper); !os.IsNotExist(err) {
+				t.Errorf("the layer is still there: %v", err)
+			}
+		}
+	}
+	if _, err := s.Overlay("c1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("overlay of no container: %v, want ErrNotFound", err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), s.GraphRoot()) {
+		t.Errorf("a mount is left:\n%s", mounts)
+	}
+}
+
+func TestCheckFindsMissingLayer(t *testing.T) {
+	s := open(t)
+	i := addImage(t, s, imageID, 2)
+	problems, err := s.Check(context.Background())
+	if err != nil || len(problems) != 0 {
+		t.Fatalf("problems in a sound store: %v, %v", problems, err)
+	}
+	upper, _, err := s.LayerPaths(i.TopLayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(upper); err != nil {
+		t.Fatal(err)
+	}
+	if problems, err = s.Check(context.Background()); err != nil || len(problems) == 0 {
+		t.Errorf("no problem found with a layer removed: %v, %v", problems, err)
+	}
+}
+
+func TestOpenRefusesOtherDriver(t *testing.T) {
+	t.Setenv("STORAGE_DRIVER", "vfs")
+	if os.Getenv("STORAGE_TEST_DRIVER") == "" { // the library reads its configuration once a process
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestOpenRefusesOtherDriver$")
+		cmd.Env = append(os.Environ(), "STORAGE_TEST_DRIVER=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	_, err := Open(context.Background(), Options{GraphRoot: t.TempDir(), RunRoot: t.TempDir()})
+	if !errors.Is(err, ErrDriver) {
+		t.Errorf("error is %v, want ErrDriver", err)
+	}
+}
+
+func BenchmarkContainer(b *testing.B) {
+	s := open(b)
+	addImage(b, s, imageID, 6)
+	opts := Options{GraphRoot: s.GraphRoot(), RunRoot: s.RunRoot(), Rootless: true, OuterUID: 4711}
+	for b.Loop() {
+		s.Close()
+		var err error
+		if s, err = Open(context.Background(), opts); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.CreateContainer("c1", nil, imageID, true); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.DeleteContainer("c1"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
