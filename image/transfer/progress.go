@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -81,7 +82,7 @@ func size(n int64) string {
 	if n < 0 {
 		return "of unknown size"
 	}
-	return decor.SizeB1000(n).String()
+	return fmt.Sprintf("% .1f", decor.SizeB1000(n))
 }
 
 func (p *progress) draw(e types.ProgressProperties) {
