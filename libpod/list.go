@@ -1,0 +1,45 @@
+package libpod
+
+import (
+	"context"
+	"slices"
+)
+
+// Listed is a container and how it was found.
+type Listed struct {
+	*Container
+	Status Status
+}
+
+// List returns all containers, the newest first. What has ended is settled on the way.
+func (e *Engine) List(ctx context.Context) ([]Listed, error) {
+	records, err := e.state.List()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Listed, 0, len(records))
+	for _, r := range records {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		c, err := decode(r)
+		if err != nil {
+			return nil, err
+		}
+		st, err := e.settle(c)
+		if err != nil {
+			return nil, err
+		}
+		if c.AutoRemove && (st.State == Exited || st.State == Created && st.MonitorPID == 0) {
+			if _, err := e.state.Find(c.ID); err != nil {
+				continue
+			}
+		}
+		out = append(out, Listed{c, st})
+	}
+	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })
+	return out, nil
+}
+
+// Refresh settles c and returns how it is.
+func (e *Engine) Refresh(c *Container) (Status, error) { return e.settle(c) }

@@ -1,0 +1,265 @@
+package libpod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/plan"
+	"github.com/proa-containers/proa/oci/runtime"
+	"github.com/proa-containers/proa/oci/seccomp"
+	"github.com/proa-containers/proa/storage/overlay"
+	"golang.org/x/sys/unix"
+)
+
+// StartError says that the container's command could not be run. Code is Docker's exit status for it: 125, 126 or 127.
+type StartError struct {
+	Message string
+	Code    int
+}
+
+func (e *StartError) Error() string { return e.Message }
+
+// StartOptions of Start.
+type StartOptions struct {
+	Attach bool         // keep the monitor's socket: the caller is its client
+	Size   monitor.Size // of the terminal at first, when the container has one
+}
+
+// Start runs a created or exited container. With Attach it returns the client's end, on which the container's output
+// arrives; the caller then cleans up with Finish. A container that already runs is a *WrongStateError.
+func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
+	unlock, err := e.lock(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	switch st := e.Status(c); st.State {
+	case Running, Paused:
+		return nil, &WrongStateError{c.Name, st.State, "is running already"}
+	case Exited:
+		if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
+		}
+	}
+	if err := os.MkdirAll(e.runDir(c.ID), 0o700); err != nil {
+		return nil, fmt.Errorf("starting container %q: %w", c.Name, err)
+	}
+	root, err := e.mountRoot(c)
+	if err != nil {
+		return nil, err
+	}
+	defer root.close()
+	conn, err := e.startIn(ctx, c, o, root)
+	if err != nil {
+		e.killMonitor(c)
+		os.RemoveAll(e.runDir(c.ID))
+	}
+	return conn, err
+}
+
+func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root *rootMount) (*monitor.Conn, error) {
+	s, err := e.makeSpec(c, root)
+	if err != nil {
+		return nil, err
+	}
+	if c.Terminal && o.Size.Width > 0 {
+		s.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
+	}
+	if err := e.writeBundle(c, s); err != nil {
+		return nil, err
+	}
+	p, err := runtime.NewPlan(s, e.planOptions(c, root))
+	if err != nil {
+		return nil, fmt.Errorf("planning container %q: %w", c.Name, err)
+	}
+	return e.spawn(ctx, c, o, root, p)
+}
+
+func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
+
+func (e *Engine) planOptions(c *Container, root *rootMount) runtime.Options {
+	return runtime.Options{
+		Bundle:   e.runDir(c.ID),
+		Rootless: rootless.Rootless(),
+		CompileSeccomp: func(s *specs.LinuxSeccomp) ([]byte, uint64, error) {
+			return seccomp.Compile(s, e.cacheDir())
+		},
+	}
+}
+
+// writeBundle leaves config.json beside the run's other files: exec and other runtimes take their defaults from it.
+func (e *Engine) writeBundle(c *Container, s *specs.Spec) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("writing config.json: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(e.runDir(c.ID), "config.json"), b, 0o600); err != nil {
+		return fmt.Errorf("writing config.json: %w", err)
+	}
+	return nil
+}
+
+// rootMount is the container's root: a detached overlay, or a directory.
+type rootMount struct {
+	file    *os.File         // a handle for look-ups: the mount or the directory
+	overlay *overlay.Options // nil for a plain directory
+	path    string           // of a plain directory
+}
+
+func (r *rootMount) close() { r.file.Close() }
+
+func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
+	if c.Rootfs != "" && !c.RootfsCopy {
+		f, err := os.OpenFile(c.Rootfs, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return nil, fmt.Errorf("opening --rootfs %q: %w", c.Rootfs, errors.Unwrap(err))
+		}
+		return &rootMount{file: f, path: c.Rootfs}, nil
+	}
+	s, err := e.store()
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.Overlay(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return mountOverlay(c, o)
+}
+
+func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
+	if c.RootfsCopy {
+		o.Lower = []string{c.Rootfs}
+	}
+	f, err := o.Mount()
+	if err != nil {
+		return nil, fmt.Errorf("mounting the root of container %q: %w", c.Name, err)
+	}
+	return &rootMount{file: f, overlay: &o}, nil
+}
+
+// spawn starts the monitor and waits for its word that the command runs.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, p *plan.Plan) (*monitor.Conn, error) {
+	encoded, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the plan: %w", err)
+	}
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return nil, fmt.Errorf("finding proa itself: %w", err)
+	}
+	cfg := monitor.Config{
+		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, Overlay: root.overlay, HasRoot: root.overlay != nil,
+		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
+		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
+	}
+	conf, err := memfile("monitor config", cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer conf.Close()
+	prog, err := e.openInit()
+	if err != nil {
+		return nil, err
+	}
+	defer prog.Close()
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /dev/null: %w", err)
+	}
+	defer null.Close()
+	conn, theirs, err := monitor.Pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	mount := null
+	if root.overlay != nil {
+		mount = root.file
+	}
+	cmd := exec.Command("/proc/self/fd/5", "monitor")
+	cmd.Args[0] = "proa-monitor"
+	cmd.ExtraFiles = []*os.File{theirs, conf, prog, mount, null}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
+	if c.Log.Driver == "passthrough" {
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	}
+	cmd.Dir = "/"
+	cmd.Env = []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("starting the monitor: %w", err)
+	}
+	theirs.Close()
+	if err := awaitStart(ctx, c, conn); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		conn.Close()
+		return nil, err
+	}
+	cmd.Process.Release()
+	if !o.Attach {
+		conn.Close()
+		return nil, nil
+	}
+	return conn, nil
+}
+
+func awaitStart(ctx context.Context, c *Container, conn *monitor.Conn) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	buf := make([]byte, monitor.MaxPayload+1)
+	kind, payload, err := conn.Receive(buf)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("starting container %q: the monitor ended without a word: %w", c.Name, err)
+	case kind == monitor.Started:
+		return nil
+	}
+	var f monitor.Failure
+	if err := json.Unmarshal(payload, &f); err != nil {
+		return fmt.Errorf("starting container %q: reading the monitor's answer: %w", c.Name, err)
+	}
+	return &StartError{f.Message, f.Code}
+}
+
+// memfile is v as JSON in a memory file, for a child to read from its start.
+func memfile(name string, v any) (*os.File, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the %s: %w", name, err)
+	}
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a memory file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.WriteAt(b, 0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("writing the %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// Finish ends an attached run: it settles the container once its monitor has gone.
+func (e *Engine) Finish(c *Container) error {
+	deadline := time.Now().Add(2 * time.Second)
+	for rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) != 0 && time.Now().Before(deadline) {
+		time.Sleep(500 * time.Microsecond)
+	}
+	_, err := e.settle(c)
+	return err
+}

@@ -1,0 +1,108 @@
+package libpod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/moby/sys/signal"
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/oci/monitor"
+	"golang.org/x/sys/unix"
+)
+
+// defaultStopTimeout is Docker's, in seconds.
+const defaultStopTimeout = 10
+
+// Signal parses a signal's name, with or without SIG, or number.
+func Signal(name string) (unix.Signal, error) {
+	s, err := signal.ParseSignal(strings.ToUpper(name))
+	if err != nil {
+		return 0, fmt.Errorf("invalid signal %q: a name as SIGTERM or a number from 1 to 64", name)
+	}
+	return s, nil
+}
+
+// Stop asks the container to end with its stop signal and kills it after timeout seconds; -1 waits for ever, nil is
+// the container's own. A container that does not run is left as it is.
+func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *int) error {
+	if sig == "" {
+		sig = c.StopSignal
+	}
+	if sig == "" {
+		sig = "SIGTERM"
+	}
+	num, err := Signal(sig)
+	if err != nil {
+		return err
+	}
+	seconds := c.StopTimeout
+	if timeout != nil {
+		seconds = *timeout
+	}
+	st := e.Status(c)
+	if st.State != Running && st.State != Paused {
+		_, err := e.settle(c)
+		return err
+	}
+	if st.State == Paused {
+		if err := e.thaw(c); err != nil {
+			return err
+		}
+	}
+	var wrong *WrongStateError
+	if err := e.signal(c, num); err != nil && !errors.As(err, &wrong) {
+		return err
+	}
+	wait, cancel := context.WithCancel(ctx)
+	if seconds >= 0 {
+		wait, cancel = context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+	}
+	defer cancel()
+	if _, err := e.Wait(wait, c); err == nil {
+		return e.settleSoon(c)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := e.killNow(ctx, c); err != nil {
+		return err
+	}
+	return e.settleSoon(c)
+}
+
+// Kill sends a signal to the container's init.
+func (e *Engine) Kill(c *Container, sig string) error {
+	num, err := Signal(sig)
+	if err != nil {
+		return err
+	}
+	if num == unix.SIGKILL && e.Status(c).State == Paused {
+		if err := e.thaw(c); err != nil {
+			return err
+		}
+	}
+	return e.signal(c, num)
+}
+
+// settleSoon settles a container that has ended, giving its monitor a moment to go.
+func (e *Engine) settleSoon(c *Container) error {
+	for range 200 {
+		if rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) == 0 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	_, err := e.settle(c)
+	return err
+}
+
+// killMonitor ends a monitor that outlives its container, as one that was stopped does.
+func (e *Engine) killMonitor(c *Container) {
+	if pid := rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)); pid != 0 {
+		unix.Kill(pid, unix.SIGKILL)
+	}
+}

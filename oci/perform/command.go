@@ -1,0 +1,153 @@
+package perform
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/plan"
+)
+
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// lookPath finds the command inside the container.
+func (p *performer) lookPath() error {
+	if len(p.Process.Args) == 0 || p.Process.Args[0] == "" {
+		return &plan.Error{Step: "start the container", Text: "there is no command to run", Kind: plan.KindNotFound}
+	}
+	name := p.Process.Args[0]
+	if strings.Contains(name, "/") {
+		file := name
+		if !path.IsAbs(file) {
+			file = path.Join("/", p.Process.Cwd, file)
+		}
+		p.path = file
+		return p.executable(name, file)
+	}
+	dirs := defaultPath
+	for _, e := range p.Process.Env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			dirs = v
+		}
+	}
+	var denied error
+	for _, dir := range strings.Split(dirs, ":") {
+		if !path.IsAbs(dir) {
+			dir = path.Join("/", p.Process.Cwd, dir)
+		}
+		file := path.Join(dir, name)
+		err := p.executable(name, file)
+		if err == nil {
+			p.path = file
+			return nil
+		}
+		if e := asError(err); e.Kind == plan.KindNotInvokable && denied == nil {
+			denied = err
+		}
+	}
+	if denied != nil {
+		return denied
+	}
+	return &plan.Error{
+		Step: fmt.Sprintf("execute %q", name), Kind: plan.KindNotFound,
+		Text: "executable file not found in $PATH; check the command's name and that the image has it",
+	}
+}
+
+func (p *performer) executable(name, file string) error {
+	var st unix.Stat_t
+	err := unix.Stat(file, &st)
+	switch {
+	case err == unix.ENOENT || err == unix.ENOTDIR:
+		return &plan.Error{Step: fmt.Sprintf("execute %q", name), Errno: unix.ENOENT, Kind: plan.KindNotFound}
+	case err != nil:
+		return invokeError(name, err)
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return &plan.Error{Step: fmt.Sprintf("execute %q", name), Errno: unix.EISDIR, Kind: plan.KindNotInvokable}
+	case st.Mode&0o111 == 0 || st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return &plan.Error{Step: fmt.Sprintf("execute %q", name), Errno: unix.EACCES, Kind: plan.KindNotInvokable}
+	}
+	return nil
+}
+
+func invokeError(name string, err error) error {
+	e := asError(fail(fmt.Sprintf("execute %q", name), err))
+	e.Kind = plan.KindNotInvokable
+	switch err {
+	case unix.ENOENT:
+		e.Kind = plan.KindNotFound
+		e.Text = "its interpreter, named in its first line or its ELF header, is missing in the container"
+	case unix.ENOEXEC:
+		e.Text = "exec format error: it is for another architecture, or a script without a #! line"
+	}
+	return e
+}
+
+// become takes on the credentials of the process and executes it. The order is the kernel's: the bounding set
+// needs CAP_SETPCAP, a filter without no_new_privs needs CAP_SYS_ADMIN, and the working directory must be
+// reachable for the user.
+func (p *performer) become() error {
+	pr := &p.Process
+	if err := p.setLimits(); err != nil {
+		return err
+	}
+	p.ownStreams()
+	if !pr.Terminal {
+		if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
+			return fail("start a session", err)
+		}
+	}
+	if !pr.NoNewPrivileges {
+		if err := p.setSeccomp(); err != nil {
+			return err
+		}
+	}
+	for _, step := range []func() error{p.boundCaps, p.setUser, p.enterCwd, p.setCaps, p.setLabel} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if pr.Umask != nil {
+		unix.Umask(int(*pr.Umask))
+	}
+	if err := unix.CloseRange(uint(3+p.FDs.Preserve), ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.EINVAL {
+		return fail("close inherited descriptors", err)
+	}
+	if pr.NoNewPrivileges {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fail("give up new privileges", err)
+		}
+		if err := p.setSeccomp(); err != nil {
+			return err
+		}
+	}
+	if p.Init {
+		return p.execReaper()
+	}
+	return invokeError(pr.Args[0], syscall.Exec(p.path, pr.Args, pr.Env))
+}
+
+// enterCwd enters the working directory and checks that it lies inside the root: the kernel marks a directory
+// that can't be reached from it with a path that does not begin with a slash.
+func (p *performer) enterCwd() error {
+	dir := p.Process.Cwd
+	if dir == "" {
+		dir = "/"
+	}
+	if err := unix.Chdir(dir); err != nil {
+		e := asError(fail(fmt.Sprintf("enter the working directory %q", dir), err))
+		if err == unix.EACCES {
+			e.Kind = plan.KindNotInvokable
+		}
+		return e
+	}
+	b := make([]byte, unix.PathMax)
+	n, err := unix.Getcwd(b)
+	if err != nil || n < 1 || b[0] != '/' {
+		return &plan.Error{Step: fmt.Sprintf("enter the working directory %q", dir), Text: "it lies outside of the container's root"}
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+// Package spec turns what was asked for a container into the OCI runtime configuration: pure conversion, no look at
+// the host. The sections declared here are each option's only declaration: flags bind to them and the container's
+// record stores them. It runs in proa.
+package spec
+
+import "time"
+
+// Config is what a container is made of, section by section; the zero value is Docker's default container.
+type Config struct {
+	Process    Process
+	Namespaces Namespaces
+	Security   Security
+	Mounts     Mounts
+	Resources  Resources
+	Health     *Health `json:",omitempty"` // as the image has it
+}
+
+// Process is what runs.
+type Process struct {
+	Args       []string          // the command line, entrypoint and command together
+	Entrypoint []string          `json:",omitempty"`
+	Cmd        []string          `json:",omitempty"`
+	Env        []string          `json:",omitempty"` // KEY=VALUE; the image's, then --env-file's, then --env's
+	Cwd        string            `json:",omitempty"`
+	User       string            `json:",omitempty"` // NAME|UID[:NAME|GID]
+	Groups     []string          `json:",omitempty"` // supplementary, names or ids
+	Terminal   bool              `json:",omitempty"`
+	Init       bool              `json:",omitempty"` // a reaping process 1
+	Rlimits    []Rlimit          `json:",omitempty"`
+	OOMScore   *int              `json:",omitempty"`
+	Sysctls    map[string]string `json:",omitempty"`
+}
+
+// Rlimit is a --ulimit; -1 is unlimited.
+type Rlimit struct {
+	Name       string // as "nofile"
+	Soft, Hard int64
+}
+
+// Namespaces are modes: "" and "private" for one of its own, "host", "ns:PATH". Network also knows "none".
+type Namespaces struct {
+	PID, Network, IPC, UTS, Cgroup string
+	Hostname, Domainname           string
+	ExtraHosts                     []string `json:",omitempty"` // NAME:IP
+}
+
+// Security of the process.
+type Security struct {
+	Privileged      bool     `json:",omitempty"`
+	CapAdd, CapDrop []string `json:",omitempty"` // CAP_NAME or ALL
+	NoNewPrivileges bool     `json:",omitempty"`
+	Seccomp         string   `json:",omitempty"` // "", "unconfined" or the path of a profile
+	AppArmor        string   `json:",omitempty"`
+	Label           string   `json:",omitempty"` // SELinux: "disable" or ""
+	Mask            []string `json:",omitempty"`
+	Unmask          []string `json:",omitempty"` // "ALL" or paths
+}
+
+// Mounts of the container besides its root.
+type Mounts struct {
+	ReadonlyRoot bool     `json:",omitempty"`
+	List         []Mount  `json:",omitempty"`
+	Devices      []Device `json:",omitempty"`
+	ShmSize      int64    `json:",omitempty"` // bytes; 0: 64 MiB
+}
+
+// Mount is a --volume, --mount or --tmpfs.
+type Mount struct {
+	Type    string   // bind or tmpfs
+	Source  string   `json:",omitempty"` // absolute
+	Target  string   // absolute
+	Options []string `json:",omitempty"` // in mount(8)'s words
+}
+
+// Device is a --device.
+type Device struct {
+	Source, Target string
+	Access         string // of r, w and m
+}
+
+// Resources are limits; zero is none.
+type Resources struct {
+	Memory     int64   `json:",omitempty"` // bytes
+	MemorySwap int64   `json:",omitempty"` // bytes, memory included; -1 unlimited
+	CPUs       float64 `json:",omitempty"`
+	CPUShares  uint64  `json:",omitempty"`
+	CPUSet     string  `json:",omitempty"`
+	PidsLimit  int64   `json:",omitempty"`
+}
+
+// Set tells whether a limit is asked for.
+func (r Resources) Set() bool { return r != Resources{} }
+
+// Health is the image's health check, kept for inspect.
+type Health struct {
+	Test                           []string
+	Interval, Timeout, StartPeriod time.Duration
+	Retries                        int
+}
+
+// Env are the facts about this host and run that the conversion needs.
+type Env struct {
+	ID         string
+	Rootless   bool
+	Root       string // config.json's root.path
+	User       User
+	Files      map[string]string // container path to host path: hosts, resolv.conf, hostname
+	CgroupPath string
+	HasDevice  func(path string) bool // whether the host has a device that may be bound
+	Devices    []Device               // the host's devices, for a privileged container
+}

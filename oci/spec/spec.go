@@ -1,0 +1,184 @@
+package spec
+
+import (
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-tools/generate"
+)
+
+// defaultPath is Docker's PATH for a container whose image names none.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// defaultShm is the size of /dev/shm in bytes, Docker's.
+const defaultShm = 64 << 20
+
+// New is the runtime configuration of a container. The seccomp section is left out: the filter is compiled beside it.
+func New(cfg Config, env Env) (*specs.Spec, error) {
+	g := generate.NewFromSpec(&specs.Spec{Version: specs.Version, Process: &specs.Process{}, Root: &specs.Root{}, Linux: &specs.Linux{}})
+	g.SetRootPath(env.Root)
+	g.SetRootReadonly(cfg.Mounts.ReadonlyRoot)
+	process(&g, cfg, env)
+	if err := namespaces(&g, cfg, env); err != nil {
+		return nil, err
+	}
+	capabilities(&g, cfg)
+	if err := mounts(&g, cfg, env); err != nil {
+		return nil, err
+	}
+	paths(&g, cfg.Security)
+	resources(&g, cfg, env)
+	return g.Config, nil
+}
+
+func process(g *generate.Generator, cfg Config, env Env) {
+	p := cfg.Process
+	g.SetProcessArgs(p.Args)
+	g.SetProcessCwd(p.Cwd)
+	if p.Cwd == "" {
+		g.SetProcessCwd("/")
+	}
+	g.SetProcessTerminal(p.Terminal)
+	g.SetProcessUID(env.User.UID)
+	g.SetProcessGID(env.User.GID)
+	g.Config.Process.User.AdditionalGids = env.User.Groups
+	g.Config.Process.NoNewPrivileges = cfg.Security.NoNewPrivileges
+	g.Config.Process.ApparmorProfile = cfg.Security.AppArmor
+	g.Config.Process.OOMScoreAdj = p.OOMScore
+	g.Config.Process.Env = environment(cfg, env)
+	for _, r := range p.Rlimits {
+		g.AddProcessRlimits("RLIMIT_"+strings.ToUpper(r.Name), limit(r.Hard), limit(r.Soft))
+	}
+	for k, v := range p.Sysctls {
+		g.AddLinuxSysctl(k, v)
+	}
+}
+
+func limit(n int64) uint64 {
+	if n < 0 {
+		return math.MaxUint64
+	}
+	return uint64(n)
+}
+
+// environment is Docker's: PATH, HOSTNAME, TERM with a terminal, the image's and the user's, HOME.
+func environment(cfg Config, env Env) []string {
+	out := []string{defaultPath, "HOSTNAME=" + hostname(cfg, env)}
+	if cfg.Process.Terminal {
+		out = append(out, "TERM=xterm")
+	}
+	for _, e := range cfg.Process.Env {
+		key, _, _ := strings.Cut(e, "=")
+		if i := slices.IndexFunc(out, func(o string) bool { return strings.HasPrefix(o, key+"=") }); i >= 0 {
+			out[i] = e
+		} else {
+			out = append(out, e)
+		}
+	}
+	if !slices.ContainsFunc(out, func(o string) bool { return strings.HasPrefix(o, "HOME=") }) {
+		out = append(out, "HOME="+env.User.Home)
+	}
+	return out
+}
+
+// hostname of the container: its own, or the first 12 characters of its id.
+func hostname(cfg Config, env Env) string {
+	if cfg.Namespaces.Hostname != "" {
+		return cfg.Namespaces.Hostname
+	}
+	return env.ID[:min(12, len(env.ID))]
+}
+
+func namespaces(g *generate.Generator, cfg Config, env Env) error {
+	n := cfg.Namespaces
+	g.Config.Linux.Namespaces = []specs.LinuxNamespace{{Type: specs.MountNamespace}}
+	for _, ns := range []struct {
+		kind specs.LinuxNamespaceType
+		mode string
+	}{{specs.PIDNamespace, n.PID}, {specs.NetworkNamespace, n.Network}, {specs.IPCNamespace, n.IPC}, {specs.UTSNamespace, n.UTS}, {specs.CgroupNamespace, n.Cgroup}} {
+		path, own := strings.CutPrefix(ns.mode, "ns:")
+		switch {
+		case ns.mode == "host":
+			continue
+		case own:
+		case ns.mode == "", ns.mode == "private", ns.mode == "none" && ns.kind == specs.NetworkNamespace:
+			path = ""
+		default:
+			return fmt.Errorf("unknown %s namespace mode %q: private, host or ns:PATH", ns.kind, ns.mode)
+		}
+		g.Config.Linux.Namespaces = append(g.Config.Linux.Namespaces, specs.LinuxNamespace{Type: ns.kind, Path: path})
+	}
+	if n.UTS != "host" {
+		g.SetHostname(hostname(cfg, env))
+		g.Config.Domainname = n.Domainname
+	}
+	return nil
+}
+
+func capabilities(g *generate.Generator, cfg Config) {
+	caps := cfg.Security.Capabilities()
+	c := &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps}
+	if g.Config.Process.User.UID != 0 {
+		// A user other than root starts without: what it may gain through files is bounded by caps (CVE-2022-29162).
+		c.Permitted, c.Effective = nil, nil
+	}
+	g.Config.Process.Capabilities = c
+}
+
+// masked and readonly are Docker's.
+var (
+	masked = [...]string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+	}
+	readonly = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+func paths(g *generate.Generator, s Security) {
+	if s.Privileged {
+		return
+	}
+	keep := func(list []string) (out []string) {
+		for _, p := range list {
+			if !slices.ContainsFunc(s.Unmask, func(u string) bool {
+				hit, _ := filepath.Match(u, p)
+				return strings.EqualFold(u, "all") || hit || strings.HasPrefix(p, u+"/")
+			}) {
+				out = append(out, p)
+			}
+		}
+		return out
+	}
+	g.Config.Linux.MaskedPaths = append(keep(masked[:]), s.Mask...)
+	g.Config.Linux.ReadonlyPaths = keep(readonly[:])
+}
+
+func resources(g *generate.Generator, cfg Config, env Env) {
+	r := cfg.Resources
+	g.SetLinuxCgroupsPath(env.CgroupPath)
+	if r.Memory != 0 {
+		g.SetLinuxResourcesMemoryLimit(r.Memory)
+		swap := r.MemorySwap
+		if swap == 0 {
+			swap = 2 * r.Memory // Docker's default: as much swap as memory
+		}
+		g.SetLinuxResourcesMemorySwap(swap)
+	}
+	if r.CPUs != 0 {
+		g.SetLinuxResourcesCPUPeriod(100000)
+		g.SetLinuxResourcesCPUQuota(int64(r.CPUs * 100000))
+	}
+	if r.CPUShares != 0 {
+		g.SetLinuxResourcesCPUShares(r.CPUShares)
+	}
+	if r.CPUSet != "" {
+		g.SetLinuxResourcesCPUCpus(r.CPUSet)
+	}
+	if r.PidsLimit != 0 {
+		g.SetLinuxResourcesPidsLimit(r.PidsLimit)
+	}
+}

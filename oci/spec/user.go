@@ -1,0 +1,77 @@
+package spec
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"github.com/moby/sys/user"
+	"golang.org/x/sys/unix"
+)
+
+// User is who the process runs as.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32
+	Home     string
+}
+
+// ResolveUser looks up NAME|UID[:NAME|GID] and the supplementary groups in the container's own /etc/passwd and
+// /etc/group, reached through the handle root, so that no link in the image leads outside.
+func ResolveUser(root *os.File, name string, groups []string) (User, error) {
+	passwd, group := open(root, "/etc/passwd"), open(root, "/etc/group")
+	defer passwd.Close()
+	defer group.Close()
+	e, err := user.GetExecUser(name, &user.ExecUser{Home: "/"}, passwd, group)
+	if err != nil {
+		return User{}, fmt.Errorf("finding user %q in the container: %w", name, err)
+	}
+	u := User{UID: uint32(e.Uid), GID: uint32(e.Gid), Home: e.Home}
+	for _, g := range e.Sgids {
+		u.Groups = append(u.Groups, uint32(g))
+	}
+	if len(groups) > 0 {
+		again := open(root, "/etc/group")
+		defer again.Close()
+		gids, err := user.GetAdditionalGroups(groups, again)
+		if err != nil {
+			return User{}, fmt.Errorf("finding the groups %q in the container: %w", groups, err)
+		}
+		for _, g := range gids {
+			u.Groups = append(u.Groups, uint32(g))
+		}
+	}
+	return u, nil
+}
+
+type empty struct{}
+
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Close() error             { return nil }
+
+// open is a regular file inside root, or an empty one.
+func open(root *os.File, path string) io.ReadCloser {
+	h, err := pathrs.OpenatInRoot(root, path)
+	if err != nil {
+		return empty{}
+	}
+	defer h.Close()
+	if st, err := h.Stat(); err != nil || !st.Mode().IsRegular() {
+		return empty{}
+	}
+	f, err := pathrs.Reopen(h, unix.O_RDONLY|unix.O_CLOEXEC)
+	if err != nil {
+		return empty{}
+	}
+	return f
+}
+
+// EnsureDir makes the directory path inside root, with its parents, mode 0755, as Docker does a working directory.
+func EnsureDir(root *os.File, path string) error {
+	h, err := pathrs.MkdirAllHandle(root, path, 0o755)
+	if err != nil {
+		return fmt.Errorf("making the working directory %q: %w", path, err)
+	}
+	return h.Close()
+}

@@ -1,0 +1,83 @@
+package tests
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestExec(t *testing.T) {
+	name := start(t, env, "-e", "A=1", "-w", "/tmp", "--", "sleep", "1000")
+	ex := func(args ...string) string { return env.Proa(append([]string{"exec"}, args...)...).OK(t).Out() }
+	equal(t, "output", ex(name, "echo", "hello"), "hello")
+	equal(t, "environment", ex("-e", "B=2", name, "sh", "-c", "echo $A$B"), "12")
+	equal(t, "container's directory", ex(name, "pwd"), "/tmp")
+	equal(t, "-w", ex("-w", "/etc", name, "pwd"), "/etc")
+	equal(t, "-u", ex("-u", "alice", name, "id", "-un"), "alice")
+	for _, ns := range []string{"pid", "mnt", "uts", "ipc", "net", "user", "cgroup"} {
+		equal(t, ns, ex(name, "readlink", "/proc/self/ns/"+ns), ex(name, "readlink", "/proc/1/ns/"+ns))
+	}
+	for _, code := range []int{0, 1, 42, 125, 126, 127, 255} {
+		env.Proa("exec", name, "sh", "-c", fmt.Sprintf("exit %d", code)).Want(t, code)
+	}
+	s := ex(name, "cat", "/proc/self/status")
+	equal(t, "capabilities", field(s, "CapEff"), dockerCaps)
+	equal(t, "inheritable", field(s, "CapInh"), "0000000000000000")
+	equal(t, "seccomp", field(s, "Seccomp"), "2")
+}
+
+func TestExecStreams(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	c := env.Proa("exec", "-i", name, "cat")
+	c.Stdin = strings.NewReader("in\n")
+	equal(t, "-i", c.OK(t).Stdout, "in\n")
+	r := env.Proa("exec", name, "sh", "-c", "echo out; echo err >&2").OK(t)
+	equal(t, "stdout", r.Stdout, "out\n")
+	equal(t, "stderr", r.Stderr, "err\n")
+}
+
+func TestExecDetached(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	env.Proa("exec", "-d", name, "sh", "-c", "echo done > /tmp/f").OK(t)
+	env.Proa("exec", name, "sh", "-c", "while ! test -s /tmp/f; do sleep 0.05; done").OK(t)
+}
+
+func TestExecTerminal(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	term := env.Proa("exec", "-it", name, "sh").OnTerminal(t, 30, 99)
+	before := term.Settings(t)
+	term.Expect(t, "# ")
+	term.Type(t, "stty size\n")
+	term.Expect(t, "30 99")
+	term.Type(t, "exit 3\n")
+	if code := term.Wait(t); code != 3 {
+		t.Errorf("exit code %d, want 3", code)
+	}
+	if term.Settings(t) != before {
+		t.Error("the terminal's settings were not restored")
+	}
+}
+
+func TestExecErrors(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	refused(t, env.Proa("exec", name, "no-such-command"), 127, "no-such-command")
+	refused(t, env.Proa("exec", name, "/etc/notexec"), 126, "/etc/notexec")
+	refused(t, env.Proa("exec", "no-such-container", "true"), 125, "no-such-container")
+	refused(t, env.Proa("exec", "-u", "nobody-here", name, "true"), 125, "nobody-here")
+	env.Proa("stop", "-t", "0", name).OK(t)
+	refused(t, env.Proa("exec", name, "true"), 125, name, "running")
+}
+
+func TestExecEndsWithContainer(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	env.Proa("exec", "-d", name, "sleep", "1000").OK(t)
+	env.Proa("rm", "-f", "-t", "0", name).OK(t)
+}
+
+func TestExecLeavesContainerRunning(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	for range 10 {
+		env.Proa("exec", name, "true").OK(t)
+	}
+	equal(t, "processes", env.Proa("exec", name, "sh", "-c", "cd /proc; set -- [0-9]*; echo $#").OK(t).Out(), "2") // sleep, sh
+}
