@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
 
@@ -101,6 +102,9 @@ func usageError(c *cli.Context, err error, _ bool) error {
 }
 
 func main() {
+	if storage.Reexec() {
+		return
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := newApp(a).RunContext(ctx, os.Args)
