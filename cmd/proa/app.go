@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
 
@@ -65,6 +66,9 @@ func newApp(a *app) *cli.App {
 }
 
 func main() {
+	if storage.Reexec() { // a layer is being unpacked
+		return
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	err := newApp(a).Run(os.Args)
 	var e *exitError
