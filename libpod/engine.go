@@ -91,3 +91,12 @@ func (e *Engine) Lookup(ref string) (*Container, error) {
 	}
 	return decode(r)
 }
+
+// ImageAfterPull finds an image that another process has stored since this one opened the store.
+func (e *Engine) ImageAfterPull(id string) (*image.Image, error) {
+	s, err := e.store()
+	if err != nil {
+		return nil, err
+	}
+	return image.Lookup(s, id)
+}

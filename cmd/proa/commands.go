@@ -10,5 +10,8 @@ func commands(a *app) []*cli.Command {
 		newLoadCommand(a),
 		newPullCommand(a),
 		newRmiCommand(a),
+		newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
+		newContainerCommand(a),
 	}
 }

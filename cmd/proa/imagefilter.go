@@ -5,7 +5,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/storage"
@@ -91,22 +90,6 @@ func parseImageFilter(s *storage.Store, key, value string) (imageFilter, error) 
 		return func(i image.Listed, _ imageRow) bool { return i.Created.Before(t) }, nil
 	}
 	return nil, fmt.Errorf("unknown key; there are dangling, reference, label, before, since, until")
-}
-
-// parseTime reads a point in time: a duration before now, seconds since 1970, or a date.
-func parseTime(s string) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil {
-		return time.Now().Add(-d), nil
-	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return time.Unix(n, 0), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is no time: want a duration (24h), seconds since 1970 or a date (2006-01-02T15:04:05)", s)
 }
 
 // matchesReference: a pattern with a tag has to match the tag too; one with fewer path components than the name, its end.

@@ -4,28 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/urfave/cli/v2"
 )
-
-// imageProgram finds proa-image, which holds all that links image transport: beside proa, as it is built, or in
-// libexec/proa, as it is installed.
-func imageProgram() (string, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find proa-image: %w", err)
-	}
-	dir := filepath.Dir(exe)
-	for _, path := range []string{filepath.Join(dir, "proa-image"), filepath.Join(dir, "../libexec/proa/proa-image")} {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("proa-image is neither in %s nor in %s; install proa again", dir, filepath.Join(dir, "../libexec/proa"))
-}
 
 // newTransferCommand is a command that proa-image carries out. It has the flags too, so all words are handed over.
 func newTransferCommand(a *app, name, usage, args string) *cli.Command {
