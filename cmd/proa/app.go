@@ -102,7 +102,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 }
 
 func main() {
-	if storage.Reexec() {
+	if storage.Reexec() { // a layer is being unpacked
 		return
 	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
