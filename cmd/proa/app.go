@@ -3,11 +3,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
+	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
 
@@ -52,8 +56,9 @@ func exitCode(err error) int {
 }
 
 func newApp(a *app) *cli.App {
-	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help"} // its -h is --hostname
-	return &cli.App{
+	// The library's own -h would collide with run's --hostname.
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help"}
+	out := &cli.App{
 		Name:                      "proa",
 		Usage:                     "run containers without root and without a daemon",
 		Commands:                  commands(a),
@@ -61,14 +66,49 @@ func newApp(a *app) *cli.App {
 		ErrWriter:                 a.err,
 		DisableSliceFlagSeparator: true,
 		HideHelpCommand:           true,
+		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return fmt.Errorf("%q is not a proa command; `proa --help` lists them", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	prepare(out.Commands)
+	return out
+}
+
+// prepare makes every command treat its arguments as docker does.
+func prepare(list []*cli.Command) {
+	for _, c := range list {
+		c.OnUsageError, c.HideHelpCommand = usageError, true
+		if len(c.Subcommands) > 0 {
+			c.Action = func(ctx *cli.Context) error {
+				if ctx.Args().Present() {
+					return fmt.Errorf("%q is not a command of proa %s; `proa %s --help` lists them", ctx.Args().First(), ctx.Command.Name, ctx.Command.Name)
+				}
+				return cli.ShowSubcommandHelp(ctx)
+			}
+		}
+		prepare(c.Subcommands)
 	}
 }
 
+func usageError(c *cli.Context, err error, _ bool) error {
+	return fmt.Errorf("%w; see `proa %s --help`", err, c.Command.Name)
+}
+
 func main() {
+	if storage.Reexec() { // a layer is being unpacked
+		return
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	cmds := newApp(a)
-	err := cmds.Run(canonical(cmds, os.Args))
+	err := cmds.RunContext(ctx, canonical(cmds, os.Args))
+	stop()
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {
 		fmt.Fprintln(a.err, "proa:", err)

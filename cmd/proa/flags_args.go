@@ -45,7 +45,7 @@ func canonicalCommand(cmd *cli.Command, rest []string) []string {
 		var done []string
 		done, rest = takeFlags(cmd.Flags, rest)
 		flags = append(flags, done...)
-		if len(rest) == 0 || rest[0] == "--" || strings.Contains(cmd.ArgsUsage, "[ARG") {
+		if len(rest) == 0 || rest[0] == "--" || strings.Contains(cmd.ArgsUsage, "COMMAND") {
 			break
 		}
 		operands, rest = append(operands, rest[0]), rest[1:]

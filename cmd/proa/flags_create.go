@@ -12,40 +12,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// createRequest is a parsed command line of create or run.
-type createRequest struct {
-	ctr        *libpod.Container // as Engine.Create takes it
-	image      string            // empty with --rootfs
-	pull       string            // missing, always or never
-	quiet      bool
-	cidFile    string
-	detach     bool
-	attach     []string // of stdin, stdout and stderr; empty: the default
-	sigProxy   bool
-	detachKeys []byte
-}
-
 // createFlags are the flags that create and run share.
 func createFlags() []cli.Flag {
 	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), networkFlags())
-}
-
-// runFlags are those of run alone.
-func runFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "run in the background and print the container's id"},
-		&cli.StringFlag{Name: "detach-keys", Value: "ctrl-p,ctrl-q", Usage: "`KEYS` that leave the container running, as ctrl-p,ctrl-q"},
-		&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "pass signals on to the container"},
-	}
 }
 
 func containerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the container"},
 		&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
-		stringList("attach", "a", "attach to `STREAM`: stdin, stdout or stderr"),
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not show the progress of a pull"},
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
 		stringList("label", "l", "set a label, as `KEY=VALUE`"),
@@ -69,53 +45,47 @@ func stringList(name, short, usage string) *cli.StringSliceFlag {
 	return f
 }
 
-// parseCreate reads and checks the whole command line of create or run.
-func parseCreate(c *cli.Context) (*createRequest, error) {
-	r := &createRequest{ctr: &libpod.Container{}, quiet: c.Bool("quiet"), detach: c.Bool("detach"), sigProxy: c.Bool("sig-proxy")}
-	cfg := &r.ctr.Config
+// parseCreate reads and checks the options and arguments that make a container: an image's name, or with --rootfs a
+// directory, and the command.
+func parseCreate(c *cli.Context) (*libpod.Container, error) {
+	ctr := &libpod.Container{}
+	cfg := &ctr.Config
 	for _, parse := range []func() error{
 		func() error { return refuseNetworking(c) },
-		func() error { return parseContainer(c, r) },
-		func() error { return parseLog(c, r.ctr) },
+		func() error { return parseContainer(c, ctr) },
+		func() error { return parseLog(c, ctr) },
 		func() error { return parseProcess(c, &cfg.Process) },
 		func() error { return parseNamespaces(c, &cfg.Namespaces) },
 		func() error { return parseSecurity(c, &cfg.Security) },
 		func() error { return parseMounts(c, &cfg.Mounts) },
 		func() error { return parseResources(c, &cfg.Resources) },
-		func() error { return checkTogether(r) },
-		func() error { return parseOperands(c, r) },
+		func() error { return checkTogether(ctr) },
+		func() error { return parseOperands(c, ctr) },
 	} {
 		if err := parse(); err != nil {
 			return nil, err
 		}
 	}
-	return r, nil
+	return ctr, nil
 }
 
-func parseContainer(c *cli.Context, r *createRequest) (err error) {
-	ctr := r.ctr
+func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 	ctr.Name, ctr.AutoRemove, ctr.Runtime = c.String("name"), c.Bool("rm"), c.String("runtime")
 	ctr.Stdin, ctr.Terminal = c.Bool("interactive"), c.Bool("tty")
 	if c.IsSet("name") && ctr.Name == "" {
 		return errors.New(`invalid --name "": letters, digits, _ . and -, the first a letter or digit`)
 	}
-	if r.pull = c.String("pull"); !slices.Contains([]string{"missing", "always", "never"}, r.pull) {
-		return fmt.Errorf("invalid --pull %q: missing, always or never", r.pull)
-	}
-	if r.attach, err = parseAttach(c.StringSlice("attach")); err != nil {
-		return err
-	}
-	if r.detach && len(r.attach) > 0 {
-		return errors.New("--detach and --attach exclude each other")
+	if p := c.String("pull"); !slices.Contains([]string{"missing", "always", "never"}, p) {
+		return fmt.Errorf("invalid --pull %q: missing, always or never", p)
 	}
 	if ctr.Platform = c.String("platform"); c.IsSet("platform") {
 		if err := checkPlatform(ctr.Platform); err != nil {
 			return err
 		}
 	}
-	if r.cidFile = c.String("cidfile"); r.cidFile != "" {
-		if _, err := os.Lstat(r.cidFile); err == nil {
-			return fmt.Errorf("--cidfile %q exists: remove it, or name another", r.cidFile)
+	if file := c.String("cidfile"); file != "" {
+		if _, err := os.Lstat(file); err == nil {
+			return fmt.Errorf("the --cidfile %q exists: another container may use it; remove it or choose another", file)
 		}
 	}
 	if ctr.Labels, err = parseLabels(c.StringSlice("label"), c.StringSlice("label-file")); err != nil {
@@ -127,9 +97,6 @@ func parseContainer(c *cli.Context, r *createRequest) (err error) {
 			return fmt.Errorf("invalid --annotation %q: want KEY=VALUE", a)
 		}
 		put(&ctr.Annotations, k, v)
-	}
-	if r.detachKeys, err = parseDetachKeys(c.String("detach-keys")); err != nil {
-		return err
 	}
 	return parseStop(c, ctr)
 }
@@ -152,16 +119,6 @@ func parseStop(c *cli.Context, ctr *libpod.Container) error {
 		return fmt.Errorf("invalid --stop-timeout %d: seconds from 1, or -1 for ever; to kill at once use --stop-signal KILL", ctr.StopTimeout)
 	}
 	return nil
-}
-
-func parseAttach(list []string) ([]string, error) {
-	for i, s := range list {
-		list[i] = strings.ToLower(s)
-		if !slices.Contains([]string{"stdin", "stdout", "stderr"}, list[i]) {
-			return nil, fmt.Errorf("invalid --attach %q: stdin, stdout or stderr", s)
-		}
-	}
-	return list, nil
 }
 
 func checkPlatform(s string) error {
@@ -201,15 +158,15 @@ func parseLabels(list, files []string) (map[string]string, error) {
 }
 
 // checkTogether refuses options that contradict each other.
-func checkTogether(r *createRequest) error {
-	cfg := r.ctr.Config
+func checkTogether(ctr *libpod.Container) error {
+	cfg := ctr.Config
 	n := cfg.Namespaces
 	switch {
 	case n.UTS == "host" && (n.Hostname != "" || n.Domainname != ""):
 		return errors.New("--uts host and --hostname or --domainname exclude each other: the container would rename the host")
 	case n.IPC == "host" && cfg.Mounts.ShmSize != 0:
 		return errors.New("--ipc host and --shm-size exclude each other: the container has the host's /dev/shm")
-	case r.ctr.Log.Driver == "passthrough" && r.ctr.Terminal:
+	case ctr.Log.Driver == "passthrough" && ctr.Terminal:
 		return errors.New("--log-driver passthrough and --tty exclude each other")
 	}
 	for k := range cfg.Process.Sysctls {
@@ -221,7 +178,7 @@ func checkTogether(r *createRequest) error {
 }
 
 // parseOperands takes IMAGE [COMMAND [ARG...]], or with --rootfs a directory in the image's place.
-func parseOperands(c *cli.Context, r *createRequest) error {
+func parseOperands(c *cli.Context, ctr *libpod.Container) error {
 	if !c.Args().Present() {
 		what := "image"
 		if c.Bool("rootfs") {
@@ -230,14 +187,14 @@ func parseOperands(c *cli.Context, r *createRequest) error {
 		return fmt.Errorf("no %s given: proa %s [OPTIONS] IMAGE [COMMAND [ARG...]]", what, c.Command.Name)
 	}
 	first := c.Args().First()
+	ctr.Image = first
 	if rest := c.Args().Tail(); len(rest) > 0 {
-		r.ctr.Config.Process.Cmd = rest
+		ctr.Config.Process.Cmd = rest
 	}
 	if !c.Bool("rootfs") {
 		if first == "" {
 			return errors.New(`invalid image "": want [REGISTRY/]REPOSITORY[:TAG|@DIGEST]`)
 		}
-		r.image, r.ctr.Image = first, first
 		return nil
 	}
 	dir, copied := strings.CutSuffix(first, ":O")
@@ -248,6 +205,6 @@ func parseOperands(c *cli.Context, r *createRequest) error {
 	if st, err := os.Stat(abs); err != nil || !st.IsDir() {
 		return fmt.Errorf("invalid --rootfs %q: it is not a directory", dir)
 	}
-	r.ctr.Rootfs, r.ctr.RootfsCopy = abs, copied
+	ctr.Rootfs, ctr.RootfsCopy = abs, copied
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 func parseLog(c *cli.Context, ctr *libpod.Container) (err error) {
 	log := &ctr.Log
+	log.MaxFiles = 1
 	if log.Driver = c.String("log-driver"); !slices.Contains([]string{"k8s-file", "json-file", "passthrough", "none"}, log.Driver) {
 		return fmt.Errorf("invalid --log-driver %q: k8s-file, json-file, passthrough or none", log.Driver)
 	}
@@ -47,26 +48,4 @@ func parseLog(c *cli.Context, ctr *libpod.Container) (err error) {
 		}
 	}
 	return nil
-}
-
-// parseDetachKeys turns keys as ctrl-p,ctrl-q into what a terminal sends for them.
-func parseDetachKeys(s string) ([]byte, error) {
-	if s == "" {
-		return nil, nil
-	}
-	var out []byte
-	for _, k := range strings.Split(s, ",") {
-		ctrl, isCtrl := strings.CutPrefix(k, "ctrl-")
-		switch {
-		case len(k) == 1:
-			out = append(out, k[0])
-		case isCtrl && len(ctrl) == 1 && 'a' <= ctrl[0] && ctrl[0] <= 'z':
-			out = append(out, ctrl[0]-'a'+1)
-		case isCtrl && len(ctrl) == 1 && strings.Contains(`@[\]^_`, ctrl):
-			out = append(out, ctrl[0]-'@')
-		default:
-			return nil, fmt.Errorf("invalid --detach-keys %q: want single characters or ctrl- with a-z, @, [, \\, ], ^ or _, separated by commas", s)
-		}
-	}
-	return out, nil
 }

@@ -62,6 +62,9 @@ func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
 	if n.Network = c.String("network"); n.Network == "private" || !validMode(n.Network, "none") {
 		return fmt.Errorf("invalid --network %q: proa has no networks yet; none, host, container:NAME or ns:PATH", n.Network)
 	}
+	if n.Network == "" {
+		n.Network = "none"
+	}
 	n.Hostname, n.Domainname = c.String("hostname"), c.String("domainname")
 	for _, name := range []string{n.Hostname, n.Domainname} {
 		if len(name) > 64 || strings.ContainsFunc(name, badHostRune) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -34,7 +35,7 @@ func processFlags() []cli.Flag {
 
 func parseProcess(c *cli.Context, p *spec.Process) (err error) {
 	p.Terminal, p.Init, p.Groups = c.Bool("tty"), c.Bool("init"), c.StringSlice("group-add")
-	if p.Env, err = parseEnv(c.StringSlice("env"), c.StringSlice("env-file")); err != nil {
+	if p.Env, err = parseEnv(c.StringSlice("env-file"), c.StringSlice("env")); err != nil {
 		return err
 	}
 	if p.Cwd = c.String("workdir"); p.Cwd != "" {
@@ -54,7 +55,9 @@ func parseProcess(c *cli.Context, p *spec.Process) (err error) {
 		}
 	}
 	if c.IsSet("entrypoint") {
-		p.Entrypoint = []string{c.String("entrypoint")}
+		if p.Entrypoint, err = parseEntrypoint(c.String("entrypoint")); err != nil {
+			return err
+		}
 	}
 	for _, s := range c.StringSlice("ulimit") {
 		u, err := units.ParseUlimit(s)
@@ -80,8 +83,20 @@ func parseProcess(c *cli.Context, p *spec.Process) (err error) {
 	return nil
 }
 
+// parseEntrypoint takes a JSON array, as Podman does, or one command, as Docker does.
+func parseEntrypoint(s string) ([]string, error) {
+	if !strings.HasPrefix(s, "[") {
+		return []string{s}, nil
+	}
+	words := []string{}
+	if err := json.Unmarshal([]byte(s), &words); err != nil {
+		return nil, fmt.Errorf("invalid --entrypoint %q: it is not a JSON array of strings: %w", s, err)
+	}
+	return words, nil
+}
+
 // parseEnv is the environment that files and list give, the list's last.
-func parseEnv(list, files []string) ([]string, error) {
+func parseEnv(files, list []string) ([]string, error) {
 	var out []string
 	for _, file := range files {
 		lines, err := readLines("--env-file", file)
