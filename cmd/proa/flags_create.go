@@ -30,7 +30,6 @@ func containerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "stop-signal", Usage: "`SIGNAL` that asks the container to end (default: the image's, else SIGTERM)"},
 		&cli.IntFlag{Name: "stop-timeout", Usage: "`SECONDS` from the stop signal to the kill, -1 for ever (default: 10)"},
 		&cli.BoolFlag{Name: "rootfs", Usage: "the first argument is a directory, not an image; with :O behind it changes are not written there"},
-		&cli.StringFlag{Name: "runtime", Usage: "OCI `RUNTIME` in place of the built-in one: crun, runc or a path"},
 		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, passthrough or none"},
 		stringList("log-opt", "", "option of the log: path=, max-size=, max-file= (`KEY=VALUE`)"),
 	}
@@ -70,7 +69,7 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 }
 
 func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
-	ctr.Name, ctr.AutoRemove, ctr.Runtime = c.String("name"), c.Bool("rm"), c.String("runtime")
+	ctr.Name, ctr.AutoRemove = c.String("name"), c.Bool("rm")
 	ctr.Stdin, ctr.Terminal = c.Bool("interactive"), c.Bool("tty")
 	if c.IsSet("name") && ctr.Name == "" {
 		return errors.New(`invalid --name "": letters, digits, _ . and -, the first a letter or digit`)

@@ -16,7 +16,7 @@ func namespaceFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "network", Aliases: []string{"net"}, Usage: "`MODE` of the network: none or host (default: none)"},
 		&cli.StringFlag{Name: "pid", Usage: "`MODE` of the process namespace: private, host, container:NAME or ns:PATH"},
-		&cli.StringFlag{Name: "ipc", Usage: "`MODE` of the IPC namespace: private, host, container:NAME or ns:PATH"},
+		&cli.StringFlag{Name: "ipc", Usage: "`MODE` of the IPC namespace: private, host or ns:PATH"},
 		&cli.StringFlag{Name: "uts", Usage: "`MODE` of the host name's namespace: private, host, container:NAME or ns:PATH"},
 		&cli.StringFlag{Name: "cgroupns", Usage: "`MODE` of the cgroup namespace: private, host, container:NAME or ns:PATH"},
 		&cli.StringFlag{Name: "hostname", Aliases: []string{"h"}, Usage: "host `NAME` of the container"},
@@ -51,13 +51,15 @@ func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
 	for _, f := range []struct {
 		name  string
 		field *string
-		more  []string
 	}{
-		{"pid", &n.PID, nil}, {"ipc", &n.IPC, []string{"shareable", "none"}}, {"uts", &n.UTS, nil}, {"cgroupns", &n.Cgroup, nil},
+		{"pid", &n.PID}, {"ipc", &n.IPC}, {"uts", &n.UTS}, {"cgroupns", &n.Cgroup},
 	} {
-		if *f.field = c.String(f.name); !validMode(*f.field, f.more...) {
-			return fmt.Errorf("invalid --%s %q: %s", f.name, *f.field, strings.Join(append([]string{"private", "host", "container:NAME", "ns:PATH"}, f.more...), ", "))
+		if *f.field = c.String(f.name); !validMode(*f.field) {
+			return fmt.Errorf("invalid --%s %q: %s", f.name, *f.field, "private, host, container:NAME or ns:PATH")
 		}
+	}
+	if strings.HasPrefix(n.IPC, "container:") {
+		return fmt.Errorf("--ipc %q: sharing another container's /dev/shm is not supported yet; private, host or ns:PATH", n.IPC)
 	}
 	if n.Network = c.String("network"); n.Network == "private" || !validMode(n.Network, "none") {
 		return fmt.Errorf("invalid --network %q: proa has no networks yet; none, host, container:NAME or ns:PATH", n.Network)
