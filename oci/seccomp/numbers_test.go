@@ -7,5 +7,5 @@ const (
 	sysKeyctl = unix.SYS_KEYCTL
 	sysBPF    = unix.SYS_BPF
 	sysMount  = unix.SYS_MOUNT
-	sysKexec  = unix.SYS_KEXEC_LOAD
+	sysReboot = unix.SYS_REBOOT
 )

@@ -60,10 +60,10 @@ func TestDefaultProfile(t *testing.T) {
 		want uint32
 	}{
 		{"read", sysRead, dockerCaps, allow},
-		{"kexec_load", sysKexec, dockerCaps, errno},
+		{"reboot", sysReboot, dockerCaps, errno},
 		{"bpf", sysBPF, dockerCaps, errno},
 		{"bpf with its capability", sysBPF, append([]string{"CAP_SYS_ADMIN", "CAP_BPF"}, dockerCaps...), allow},
-		{"kexec_load with its capability", sysKexec, append([]string{"CAP_SYS_BOOT"}, dockerCaps...), allow},
+		{"reboot with its capability", sysReboot, append([]string{"CAP_SYS_BOOT"}, dockerCaps...), allow},
 	} {
 		s, err := Parse(defaultJSON, c.caps)
 		if err != nil {
