@@ -69,3 +69,16 @@ func (e *Env) TempDir(t testing.TB) string {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
+
+// Reboot kills every process that was started with this runtime directory or runs in a container of one, and empties
+// the directory.
+func (e *Env) Reboot() error {
+	inits := map[int]bool{}
+	for _, p := range e.Processes() {
+		if e.Owns(p) {
+			inits[p.PID] = true
+		}
+	}
+	err := e.killAll(func(p Process) bool { return e.Owns(p) || inits[p.Parent] })
+	return errors.Join(err, os.RemoveAll(e.Runtime), e.MkdirUser(e.Runtime, 0o700))
+}
