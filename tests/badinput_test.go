@@ -3,10 +3,13 @@ package tests
 import (
 	"archive/tar"
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -262,4 +265,27 @@ func TestNoRuntimeDir(t *testing.T) {
 	c := e.Proa("ps")
 	c.Env = []string{"XDG_RUNTIME_DIR=/no/such/dir"}
 	refused(t, c, 125, "XDG_RUNTIME_DIR")
+}
+
+func TestDatabaseOfNewerProa(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	e.Proa("run", "--network=none", image, "true").OK(t)
+	path := filepath.Join(e.Home, ".local/share/proa/state.db")
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte("meta")).Put([]byte("version"), []byte("1000")) })
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, e.Proa("ps", "-a"), 125, path, "newer")
+	refused(t, e.Proa("run", "--network=none", image, "true"), 125, path, "newer")
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
+		t.Errorf("a database of a newer proa was changed: %v", err)
+	}
 }
