@@ -172,17 +172,23 @@ func frozen(pid int) bool {
 	if err != nil {
 		return false
 	}
-	_, path, ok := strings.Cut(string(b), "0::")
-	if !ok {
-		return false
-	}
-	path, _, _ = strings.Cut(path, "\n")
+	path := unifiedPath(string(b))
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if ev, err := os.ReadFile(filepath.Join(root, path, "cgroup.events")); err == nil {
 			return strings.Contains(string(ev), "frozen 1")
 		}
 	}
 	return false
+}
+
+// unifiedPath is the cgroup v2 path in the text of a /proc/PID/cgroup.
+func unifiedPath(text string) string {
+	for line := range strings.Lines(text) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return path
+		}
+	}
+	return ""
 }
 
 // signal sends sig to the running init through a pidfd, so that a taken pid is never hit.

@@ -1,20 +1,27 @@
 package libpod
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/oci/launch"
 	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/plan"
+	"github.com/proa-containers/proa/oci/runtime"
+	"github.com/proa-containers/proa/oci/spec"
 	"golang.org/x/sys/unix"
 )
 
 // ExecTarget is a running container that a command can be run in.
 type ExecTarget struct {
 	PID   int
-	PIDFD int // of the init; the caller closes it
+	PIDFD *os.File // of the init; the caller closes it
 	Spec  *specs.Spec
 	Root  *os.File // the container's root, a handle for look-ups; the caller closes it
 }
@@ -33,7 +40,7 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 	if err != nil {
 		return nil, notRunning()
 	}
-	t := &ExecTarget{PID: init.PID, PIDFD: fd}
+	t := &ExecTarget{PID: init.PID, PIDFD: os.NewFile(uintptr(fd), "pidfd")}
 	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", init.PID), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil || !alive(init) {
 		t.close()
@@ -52,8 +59,105 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 }
 
 func (t *ExecTarget) close() {
-	unix.Close(t.PIDFD)
+	t.PIDFD.Close()
 	if t.Root != nil {
 		t.Root.Close()
 	}
+}
+
+// ExecOptions of Exec.
+type ExecOptions struct {
+	Args       []string
+	Env        []string
+	User, Cwd  string
+	Privileged bool
+	Terminal   bool
+	Size       monitor.Size
+	Detach     bool
+	Stdin      *os.File // nil: /dev/null
+	Stdout     *os.File
+	Stderr     *os.File
+}
+
+// Exec runs a further process in the running container c and returns its exit status, 0 at once with Detach. A command
+// that can't be run is a *StartError.
+func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, error) {
+	t, err := e.execTarget(c)
+	if err != nil {
+		return 0, err
+	}
+	defer t.close()
+	p, err := e.execPlan(c, t, o)
+	if err != nil {
+		return 0, err
+	}
+	prog, err := e.openInit()
+	if err != nil {
+		return 0, err
+	}
+	defer prog.Close()
+	cfg := &launch.Config{InitFD: prog, Plan: p, JoinHelper: "/proc/self/exe"}
+	relay := &execStreams{opts: o}
+	if err := relay.connect(cfg); err != nil {
+		return 0, err
+	}
+	proc, err := launch.Exec(cfg, t.PID, t.PIDFD)
+	relay.closeChild()
+	if err != nil {
+		relay.abandon()
+		var step *plan.Error
+		if errors.As(err, &step) {
+			return 0, &StartError{err.Error(), step.ExitCode()}
+		}
+		return 0, err
+	}
+	defer proc.PidFD.Close()
+	if o.Detach {
+		return 0, proc.Release()
+	}
+	defer e.forward(proc)()
+	return relay.wait(proc)
+}
+
+// execPlan is the container's process with what the options change.
+func (e *Engine) execPlan(c *Container, t *ExecTarget, o ExecOptions) (*plan.Plan, error) {
+	name := o.User
+	if name == "" {
+		name = c.Config.Process.User
+	}
+	user, err := spec.ResolveUser(t.Root, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	security := c.Config.Security
+	security.Privileged = security.Privileged || o.Privileged
+	process := spec.Exec(t.Spec.Process, security, user, o.Env, o.Terminal)
+	process.Args = o.Args
+	if o.Cwd != "" {
+		if !filepath.IsAbs(o.Cwd) {
+			return nil, fmt.Errorf("invalid working directory %q: it must be an absolute path", o.Cwd)
+		}
+		process.Cwd = o.Cwd
+	}
+	if o.Terminal && o.Size.Width > 0 {
+		process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
+	}
+	p, err := runtime.NewProcess(t.Spec, process, e.planOptions(c))
+	if err != nil {
+		return nil, fmt.Errorf("planning the command: %w", err)
+	}
+	p.Process.Seccomp, err = e.filter(security)
+	return p, err
+}
+
+// forward hands the signals that end proa to the command.
+func (e *Engine) forward(proc *launch.Process) (stop func()) {
+	ch := make(chan os.Signal, 8)
+	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+	go func() {
+		for s := range ch {
+			unix.PidfdSendSignal(int(proc.PidFD.Fd()), s.(unix.Signal), nil, 0)
+		}
+	}()
+	return func() { signal.Stop(ch); close(ch) }
 }

@@ -45,7 +45,6 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	e.removeCgroup(c.ID)
 	return os.RemoveAll(e.runDir(c.ID))
 }
 

@@ -59,7 +59,6 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 // command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
 func (e *Engine) destroy(c *Container) error {
 	e.killMonitor(c)
-	e.removeCgroup(c.ID)
 	if c.Rootfs == "" || c.RootfsCopy {
 		s, err := e.store()
 		if err != nil {

@@ -78,23 +78,24 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if err := e.writeBundle(c, s); err != nil {
 		return nil, err
 	}
-	p, err := runtime.NewPlan(s, e.planOptions(c, root))
+	p, err := runtime.NewPlan(s, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning container %q: %w", c.Name, err)
 	}
+	if p.Process.Seccomp, err = e.filter(c.Config.Security); err != nil {
+		return nil, err
+	}
+	p.Init = c.Config.Process.Init
 	return e.spawn(ctx, c, o, root, p)
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
 
-func (e *Engine) planOptions(c *Container, root *rootMount) runtime.Options {
-	return runtime.Options{
-		Bundle:   e.runDir(c.ID),
-		Rootless: rootless.Rootless(),
-		CompileSeccomp: func(s *specs.LinuxSeccomp) ([]byte, uint64, error) {
-			return seccomp.Compile(s, e.cacheDir())
-		},
-	}
+func (e *Engine) planOptions(c *Container) runtime.Options {
+	o := runtime.HostOptions()
+	o.Bundle = e.runDir(c.ID)
+	o.CompileSeccomp = func(s *specs.LinuxSeccomp) ([]byte, uint64, error) { return seccomp.Compile(s, e.cacheDir()) }
+	return o
 }
 
 // writeBundle leaves config.json beside the run's other files: exec and other runtimes take their defaults from it.

@@ -171,3 +171,11 @@ func (s *Store) CreateImage(n NewImage) (Image, error) {
 	}
 	return newImage(i), nil
 }
+
+// DeleteLayer removes a layer. ErrInUse when another layer, an image or a container stands on it.
+func (s *Store) DeleteLayer(id string) error {
+	if err := s.lib.DeleteLayer(id); err != nil {
+		return fmt.Errorf("remove layer %q: %w", id, translate(err))
+	}
+	return nil
+}

@@ -171,7 +171,7 @@ func translate(err error) error {
 	case errors.Is(err, cs.ErrImageUnknown), errors.Is(err, cs.ErrLayerUnknown), errors.Is(err, cs.ErrContainerUnknown),
 		errors.Is(err, cs.ErrNotAContainer), errors.Is(err, cs.ErrNotAnImage), errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	case errors.Is(err, cs.ErrImageUsedByContainer), errors.Is(err, cs.ErrLayerUsedByContainer), errors.Is(err, cs.ErrLayerHasChildren):
+	case errors.Is(err, cs.ErrImageUsedByContainer), errors.Is(err, cs.ErrLayerUsedByContainer), errors.Is(err, cs.ErrLayerHasChildren), errors.Is(err, cs.ErrLayerUsedByImage):
 		return fmt.Errorf("%w: %w", ErrInUse, err)
 	case errors.Is(err, cs.ErrDuplicateID), errors.Is(err, cs.ErrDuplicateName):
 		return fmt.Errorf("%w: %w", ErrExists, err)

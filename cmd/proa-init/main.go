@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/proa-containers/proa/libpod/rootless/pause"
+	"github.com/proa-containers/proa/oci/hello"
+	"github.com/proa-containers/proa/oci/monitor/serve"
 	"github.com/proa-containers/proa/oci/perform"
 )
 
@@ -22,8 +25,26 @@ func main() {
 		os.Exit(perform.Exec(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
+	case "hello":
+		os.Exit(status("hello", hello.Run(os.Stdout)))
+	case "monitor":
+		os.Exit(status("proa-monitor", serve.Run()))
+	case "pause":
+		if len(os.Args) == 3 {
+			os.Exit(status("proa-pause", pause.Run(os.Args[2])))
+		}
+		fallthrough
 	default:
 		fmt.Fprintln(os.Stderr, "proa-init: this program is started by proa, not by hand")
 		os.Exit(125)
 	}
+}
+
+// status is the exit status for err, which is said on standard error.
+func status(name string, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, name+":", err)
+	return 125
 }

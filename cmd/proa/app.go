@@ -3,11 +3,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
+	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
 
@@ -52,21 +56,59 @@ func exitCode(err error) int {
 }
 
 func newApp(a *app) *cli.App {
-	return &cli.App{
-		Name:                   "proa",
-		Usage:                  "run containers without root and without a daemon",
-		Commands:               commands(a),
-		Writer:                 a.out,
-		ErrWriter:              a.err,
-		UseShortOptionHandling: true,
-		HideHelpCommand:        true,
-		ExitErrHandler:         func(*cli.Context, error) {},
+	// The library's own -h would collide with run's --hostname.
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help"}
+	out := &cli.App{
+		Name:                      "proa",
+		Usage:                     "run containers without root and without a daemon",
+		Commands:                  commands(a),
+		Writer:                    a.out,
+		ErrWriter:                 a.err,
+		UseShortOptionHandling:    true,
+		DisableSliceFlagSeparator: true,
+		HideHelpCommand:           true,
+		HideVersion:               true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return fmt.Errorf("%q is not a proa command; `proa --help` lists them", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+	prepare(out.Commands)
+	return out
+}
+
+// prepare makes every command treat its arguments as docker does.
+func prepare(list []*cli.Command) {
+	for _, c := range list {
+		c.OnUsageError, c.UseShortOptionHandling, c.HideHelpCommand = usageError, true, true
+		if len(c.Subcommands) > 0 {
+			c.Action = func(ctx *cli.Context) error {
+				if ctx.Args().Present() {
+					return fmt.Errorf("%q is not a command of proa %s; `proa %s --help` lists them", ctx.Args().First(), ctx.Command.Name, ctx.Command.Name)
+				}
+				return cli.ShowSubcommandHelp(ctx)
+			}
+		}
+		prepare(c.Subcommands)
 	}
 }
 
+func usageError(c *cli.Context, err error, _ bool) error {
+	return fmt.Errorf("%w; see `proa %s --help`", err, c.Command.Name)
+}
+
 func main() {
+	if storage.Reexec() { // a layer is being unpacked
+		return
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	err := newApp(a).Run(os.Args)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := newApp(a).RunContext(ctx, os.Args)
+	stop()
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {
 		fmt.Fprintln(a.err, "proa:", err)

@@ -4,5 +4,14 @@ import "github.com/urfave/cli/v2"
 
 // commands is the command tree; each constructor stands in the file named after its command.
 func commands(a *app) []*cli.Command {
-	return []*cli.Command{}
+	return []*cli.Command{
+		newImageCommand(a),
+		newImagesCommand(a),
+		newLoadCommand(a),
+		newPullCommand(a),
+		newRmiCommand(a),
+		newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
+		newContainerCommand(a),
+	}
 }

@@ -22,7 +22,9 @@ func (a *app) enter() (config.Paths, error) {
 	}
 	err = rootless.Enter(rootless.Options{
 		RunDir: paths.RunDir,
-		Init:   func() (*os.File, error) { return initbin.Open(rootless.Holder(filepath.Join(paths.RunDir, "pause.lock"))) },
+		Init: func() (*os.File, error) {
+			return initbin.Open(rootless.Holder(filepath.Join(paths.RunDir, "pause.lock")))
+		},
 		Warn: func(err error) {
 			fmt.Fprintln(a.err, "proa: warning:", explain(err))
 		},

@@ -69,7 +69,6 @@ type Config struct {
 	Attached   bool     // the starter stays on its socket as a client
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
-	State      json.RawMessage
 }
 
 // Log says where the container's output is written.

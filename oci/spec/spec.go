@@ -71,18 +71,24 @@ func environment(cfg Config, env Env) []string {
 	if cfg.Process.Terminal {
 		out = append(out, "TERM=xterm")
 	}
-	for _, e := range cfg.Process.Env {
-		key, _, _ := strings.Cut(e, "=")
-		if i := slices.IndexFunc(out, func(o string) bool { return strings.HasPrefix(o, key+"=") }); i >= 0 {
-			out[i] = e
-		} else {
-			out = append(out, e)
-		}
-	}
+	out = merge(out, cfg.Process.Env)
 	if !slices.ContainsFunc(out, func(o string) bool { return strings.HasPrefix(o, "HOME=") }) {
 		out = append(out, "HOME="+env.User.Home)
 	}
 	return out
+}
+
+// merge puts over's variables into env, in the place of those of the same name.
+func merge(env, over []string) []string {
+	for _, e := range over {
+		key, _, _ := strings.Cut(e, "=")
+		if i := slices.IndexFunc(env, func(o string) bool { return strings.HasPrefix(o, key+"=") }); i >= 0 {
+			env[i] = e
+		} else {
+			env = append(env, e)
+		}
+	}
+	return env
 }
 
 // hostname of the container: its own, or the first 12 characters of its id.
@@ -181,4 +187,31 @@ func resources(g *generate.Generator, cfg Config, env Env) {
 	if r.PidsLimit != 0 {
 		g.SetLinuxResourcesPidsLimit(r.PidsLimit)
 	}
+}
+
+// Exec is the process section of a further process in a container whose own is init: its environment with env over
+// it, the container's capabilities, or all of a privileged one's, and the user's home.
+func Exec(init *specs.Process, security Security, user User, env []string, terminal bool) *specs.Process {
+	caps := security.Capabilities()
+	p := &specs.Process{
+		Cwd: init.Cwd, Terminal: terminal, Rlimits: init.Rlimits, NoNewPrivileges: init.NoNewPrivileges,
+		ApparmorProfile: init.ApparmorProfile, SelinuxLabel: init.SelinuxLabel, OOMScoreAdj: init.OOMScoreAdj,
+		User:         specs.User{UID: user.UID, GID: user.GID, AdditionalGids: user.Groups},
+		Capabilities: &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps},
+	}
+	if user.UID != 0 && !security.Privileged {
+		p.Capabilities.Permitted, p.Capabilities.Effective = nil, nil
+	}
+	if p.Cwd == "" {
+		p.Cwd = "/"
+	}
+	base := slices.Clone(init.Env)
+	if terminal {
+		base = merge(base, []string{"TERM=xterm"})
+	}
+	if user.UID != init.User.UID {
+		base = merge(base, []string{"HOME=" + user.Home})
+	}
+	p.Env = merge(base, env)
+	return p
 }

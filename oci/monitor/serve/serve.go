@@ -30,6 +30,7 @@ type server struct {
 	log     logger
 	logMu   sync.Mutex
 	streams sync.WaitGroup
+	process *launch.Process
 	parent  []*os.File // the parent's ends of the container's streams, read until their end
 }
 
@@ -60,13 +61,13 @@ func Run() error {
 		go s.copy(f, i)
 	}
 	debug.FreeOSMemory()
-	return s.finish(s.wait(proc.PID))
+	return s.finish(s.wait())
 }
 
 // failure is what the starter is told; the code is Docker's for a command that can't be run.
 func failure(err error) monitor.Failure {
 	f := monitor.Failure{Message: err.Error(), Code: 125}
-	var e *launch.Error
+	var e *plan.Error
 	if errors.As(err, &e) {
 		f.Code = e.ExitCode()
 	}
@@ -127,20 +128,20 @@ func (s *server) launch() (*monitor.Init, error) {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	s.cfg.Plan = nil
-	c := launch.Config{Init: os.NewFile(monitor.FDInit, "proa-init"), Plan: &p, State: s.cfg.State}
+	c := launch.Config{InitFD: os.NewFile(monitor.FDInit, "proa-init"), Plan: &p}
 	if s.cfg.HasRoot {
-		c.Root = os.NewFile(monitor.FDRoot, "root")
-		defer c.Root.Close()
+		c.RootFD = os.NewFile(monitor.FDRoot, "root")
+		defer c.RootFD.Close()
 	}
 	if s.cfg.CgroupDir != "" {
-		c.Cgroup = os.NewFile(monitor.FDCgroup, "cgroup")
-		defer c.Cgroup.Close()
+		c.CgroupFD = os.NewFile(monitor.FDCgroup, "cgroup")
+		defer c.CgroupFD.Close()
 	}
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
 	}
-	proc, err := launch.Start(c)
+	proc, err := launch.Start(&c)
 	for _, f := range child {
 		f.Close()
 	}
@@ -151,6 +152,8 @@ func (s *server) launch() (*monitor.Init, error) {
 		s.clients.console = proc.Console
 		s.parent = []*os.File{proc.Console}
 	}
+	proc.PidFD.Close()
+	s.process = proc
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err == nil {
 		for i := 0; i < 3; i++ {
@@ -158,7 +161,7 @@ func (s *server) launch() (*monitor.Init, error) {
 		}
 		null.Close()
 	}
-	return &monitor.Init{PID: proc.PID, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
 }
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
@@ -226,12 +229,10 @@ func (s *server) copy(f *os.File, index int) {
 }
 
 // wait blocks until the init ended.
-func (s *server) wait(pid int) monitor.Exit {
-	var ws unix.WaitStatus
-	for {
-		if _, err := unix.Wait4(pid, &ws, 0, nil); err != unix.EINTR {
-			break
-		}
+func (s *server) wait() monitor.Exit {
+	ws, err := s.process.Wait()
+	if err != nil {
+		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
 	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
 	if ws.Signaled() {

@@ -1,0 +1,78 @@
+// Package main is proa-image: it moves images between the store and registries or archives. It holds everything that
+// links image transport, so that proa's own commands start without it. proa executes it inside the user's namespace,
+// with the words of its own command line; only the ids of images go to standard output, the last line is the last one's.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sirupsen/logrus"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"github.com/proa-containers/proa/image/transfer"
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/storage"
+)
+
+// app is what every command constructor receives.
+type app struct {
+	in       *os.File
+	out, err *os.File
+}
+
+// store opens the store that the flags and storage.conf name.
+func (a *app) store(c *cli.Context) (*storage.Store, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("proa-image is started by proa, inside the user namespace; use proa pull or proa load")
+	}
+	return storage.Open(c.Context, storage.Options{
+		GraphRoot: c.String("root"), RunRoot: c.String("runroot"), Rootless: rootless.Inside(), OuterUID: rootless.OuterUID(),
+	})
+}
+
+// output is where progress goes.
+func (a *app) output(quiet bool) transfer.Output {
+	if quiet {
+		return transfer.Output{}
+	}
+	return transfer.Output{Writer: a.err, Terminal: term.IsTerminal(int(a.err.Fd()))}
+}
+
+func newApp(a *app) *cli.App {
+	return &cli.App{
+		Name:  "proa-image",
+		Usage: "move images between the store and registries or archives",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "root", Usage: "where images are, in place of storage.conf's graphroot"},
+			&cli.StringFlag{Name: "runroot", Usage: "in place of storage.conf's runroot"},
+		},
+		Commands:               []*cli.Command{newPull(a), newLoad(a)},
+		Writer:                 a.out,
+		ErrWriter:              a.err,
+		UseShortOptionHandling: true,
+		HideHelpCommand:        true,
+		ExitErrHandler:         func(*cli.Context, error) {},
+	}
+}
+
+func main() {
+	if storage.Reexec() {
+		return
+	}
+	// The libraries log what they also return.
+	logrus.SetOutput(io.Discard)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	err := newApp(&app{os.Stdin, os.Stdout, os.Stderr}).RunContext(ctx, os.Args)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "proa:", err)
+		os.Exit(125)
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+)
+
+// newContainerCommand holds the container verbs under their longer name, and those that proa itself calls.
+func newContainerCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:  "container",
+		Usage: "manage containers",
+		Subcommands: []*cli.Command{
+			newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
+		},
+	}
+}
+
+// newCleanupCommand settles a container that ended with no client attached: its monitor executes it.
+func newCleanupCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "cleanup",
+		Usage:     "record how a container ended and remove what a removed one leaves",
+		ArgsUsage: "CONTAINER",
+		Action: func(c *cli.Context) error {
+			if c.NArg() != 1 {
+				return fmt.Errorf("cleanup takes one container, not %d", c.NArg())
+			}
+			e, err := a.engine(c.Context)
+			if err != nil {
+				return err
+			}
+			ctr, err := e.Lookup(c.Args().First())
+			if missing(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return e.Finish(ctr)
+		},
+	}
+}

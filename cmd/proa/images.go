@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/proa-containers/proa/image"
+	"github.com/urfave/cli/v2"
+)
+
+type imagesOptions struct {
+	all, quiet, noTrunc, digests bool
+	format                       string
+	filters                      []imageFilter
+}
+
+// imageRow is one name of one image, with the fields that Docker's --format has.
+type imageRow struct {
+	Repository, Tag, Digest, ID, CreatedSince, CreatedAt, Size, VirtualSize, Containers, SharedSize, UniqueSize string
+}
+
+func newImagesCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "images",
+		Usage:     "list images",
+		ArgsUsage: "[REPOSITORY[:TAG]]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "nameless parent images too"},
+			&cli.BoolFlag{Name: "digests", Usage: "show digests"},
+			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "only those with dangling=BOOL, reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME"},
+			&cli.StringFlag{Name: "format", Usage: "table, json or a Go template, with \"table \" before it for a table"},
+			&cli.BoolFlag{Name: "no-trunc", Usage: "whole ids"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids alone"},
+		},
+		Action: func(c *cli.Context) error {
+			o := imagesOptions{
+				all: c.Bool("all"), quiet: c.Bool("quiet"), noTrunc: c.Bool("no-trunc"), digests: c.Bool("digests"), format: c.String("format"),
+			}
+			filters := c.StringSlice("filter")
+			if c.NArg() > 1 {
+				return errors.New("images takes at most one name")
+			}
+			if c.NArg() == 1 {
+				filters = append(filters, "reference="+c.Args().First())
+			}
+			s, err := a.store(c.Context)
+			if err != nil {
+				return err
+			}
+			if o.filters, err = parseImageFilters(s, filters); err != nil {
+				return err
+			}
+			list, bad, err := image.List(c.Context, s)
+			if err != nil {
+				return err
+			}
+			for _, err := range bad {
+				fmt.Fprintln(a.err, "proa: warning:", err)
+			}
+			return printImages(a, o, list)
+		},
+	}
+}
+
+func printImages(a *app, o imagesOptions, list []image.Listed) error {
+	var rows []imageRow
+	seen := map[string]bool{}
+	for _, i := range list {
+		if i.Intermediate && !o.all {
+			continue
+		}
+		for _, row := range imageRows(i, o) {
+			if o.quiet && seen[row.ID] || !matchesAll(o.filters, i, row) {
+				continue
+			}
+			seen[row.ID] = true
+			rows = append(rows, row)
+		}
+	}
+	switch {
+	case o.quiet && o.format == "":
+		o.format = "{{.ID}}"
+	case o.format == "json":
+		for _, row := range rows {
+			data, err := json.Marshal(row)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.out, string(data))
+		}
+		return nil
+	case o.format == "" || o.format == "table":
+		o.format = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+		if o.digests {
+			o.format = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+		}
+	}
+	return printRows(a, o.format, rows)
+}
+
+func printRows(a *app, format string, rows []imageRow) error {
+	format, table := strings.CutPrefix(format, "table ")
+	t, err := parseTemplate(format)
+	if err != nil || t == nil {
+		return err
+	}
+	out := a.out
+	if table {
+		w := tabwriter.NewWriter(a.out, 0, 0, 3, ' ', 0)
+		defer w.Flush()
+		out = w
+		head := imageRow{"REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "CREATED AT", "SIZE", "SIZE", "CONTAINERS", "SHARED SIZE", "UNIQUE SIZE"}
+		if err := t.print(out, head); err != nil {
+			return err
+		}
+	}
+	for _, row := range rows {
+		if err := t.print(out, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// imageRows are an image's names; one without a name has "<none>".
+func imageRows(i image.Listed, o imagesOptions) []imageRow {
+	id := i.ID[:12]
+	if o.noTrunc {
+		id = "sha256:" + i.ID
+	}
+	base := imageRow{
+		Repository: "<none>", Tag: "<none>", Digest: "<none>", ID: id,
+		CreatedSince: units.HumanDuration(time.Since(i.Created)) + " ago", CreatedAt: i.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
+		Size: units.HumanSizeWithPrecision(float64(i.Size), 3), Containers: fmt.Sprint(i.Containers), SharedSize: "N/A", UniqueSize: "N/A",
+	}
+	base.VirtualSize = base.Size
+	if i.Digest != "" {
+		base.Digest = i.Digest.String()
+	}
+	if i.Created.IsZero() {
+		base.CreatedSince = "N/A"
+	}
+	var rows []imageRow
+	tagged := map[string]bool{}
+	for _, n := range i.RepoTags() {
+		row := base
+		cut := strings.LastIndexByte(n, ':')
+		row.Repository, row.Tag = n[:cut], n[cut+1:]
+		tagged[row.Repository] = true
+		rows = append(rows, row)
+	}
+	for _, n := range i.Names {
+		if repo, sum, ok := strings.Cut(n, "@"); ok && !tagged[repo] {
+			row := base
+			row.Repository, row.Digest = repo, sum
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) == 0 {
+		rows = append(rows, base)
+	}
+	return rows
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+func newRunCommand(a *app) *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "make a container from an image and run it",
+		ArgsUsage: "IMAGE [COMMAND...]",
+		Flags: append(createFlags(),
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the container in the background and print its id"},
+			&cli.StringSliceFlag{Name: "attach", Aliases: []string{"a"}, Usage: "attach to stdin, stdout or stderr alone"},
+			&cli.StringFlag{Name: "detach-keys", Value: "ctrl-p,ctrl-q", Usage: "`KEYS` that leave the container, empty for none"},
+			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "hand signals to the container"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress of a pull"},
+		),
+		Action: func(c *cli.Context) error { return runRun(a, c) },
+	}
+}
+
+func runRun(a *app, c *cli.Context) error {
+	ctr, err := parseCreate(c)
+	if err != nil {
+		return err
+	}
+	s, err := newSession(a, c, ctr)
+	if err != nil {
+		return err
+	}
+	if s.engine, err = a.engine(c.Context); err != nil {
+		return err
+	}
+	img, err := a.findImage(c, s.engine, ctr)
+	if err != nil {
+		return err
+	}
+	cid, err := reserveCIDFile(c.String("cidfile"))
+	if err != nil {
+		return err
+	}
+	if err := s.engine.Create(c.Context, ctr, img); err != nil {
+		cid.drop()
+		return err
+	}
+	if err := cid.write(ctr.ID); err != nil {
+		return errors.Join(err, s.engine.Remove(c.Context, ctr, true))
+	}
+	if c.String("network") == "" && isTerminal(a.err) {
+		a.sayNoNetwork(s.engine)
+	}
+	detach := c.Bool("detach")
+	s.conn, err = s.engine.Start(c.Context, ctr, libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd()))})
+	if err != nil {
+		return a.startFailed(c.Context, s.engine, ctr, err)
+	}
+	if detach {
+		fmt.Fprintln(a.out, ctr.ID)
+		return nil
+	}
+	exit, err := s.attach(c.Context)
+	s.conn.Close()
+	if err != nil {
+		return ended(exit, err) // the container goes on, and its monitor cleans up
+	}
+	return errors.Join(s.engine.Finish(ctr), ended(exit, nil))
+}
+
+// startFailed ends a run whose container did not start: a container that was to go goes.
+func (a *app) startFailed(ctx context.Context, e *libpod.Engine, ctr *libpod.Container, err error) error {
+	if ctr.AutoRemove {
+		err = errors.Join(err, e.Remove(context.WithoutCancel(ctx), ctr, true))
+	}
+	var start *libpod.StartError
+	if errors.As(err, &start) {
+		return &exitError{start.Code, err}
+	}
+	return err
+}
+
+// newSession works out from the options what the foreground is attached to.
+func newSession(a *app, c *cli.Context, ctr *libpod.Container) (*session, error) {
+	s := &session{app: a, ctr: ctr, stdin: ctr.Stdin, sigProxy: c.Bool("sig-proxy"), out: a.out, err: a.err}
+	if c.Bool("detach") {
+		if c.IsSet("attach") {
+			return nil, errors.New("--detach and --attach contradict each other")
+		}
+		return s, nil
+	}
+	if ctr.Terminal && ctr.Stdin && !term.IsTerminal(int(a.in.Fd())) {
+		return nil, errors.New("the input device is not a terminal: run without --tty, or from a terminal")
+	}
+	if list := c.StringSlice("attach"); len(list) > 0 {
+		s.stdin, s.out, s.err = false, nil, nil
+		for _, name := range list {
+			switch strings.ToLower(name) {
+			case "stdin":
+				s.stdin, ctr.Stdin = true, true
+			case "stdout":
+				s.out = a.out
+			case "stderr":
+				s.err = a.err
+			default:
+				return nil, fmt.Errorf("invalid --attach %q: stdin, stdout or stderr", name)
+			}
+		}
+	}
+	var err error
+	s.keys, err = parseKeys(c.String("detach-keys"))
+	return s, err
+}
+
+// parseKeys reads detach keys as Docker writes them: single characters or ctrl- and one of a-z @ [ \ ] ^ _, by commas.
+func parseKeys(s string) ([]byte, error) {
+	var keys []byte
+	if s == "" {
+		return nil, nil
+	}
+	for _, k := range strings.Split(s, ",") {
+		c, ctrl := strings.CutPrefix(strings.ToLower(k), "ctrl-")
+		switch {
+		case ctrl && len(c) == 1 && (c[0] >= 'a' && c[0] <= 'z'):
+			keys = append(keys, c[0]-'a'+1)
+		case ctrl && len(c) == 1 && strings.Contains(`@[\]^_`, c):
+			keys = append(keys, c[0]&0x1f)
+		case !ctrl && len(k) == 1:
+			keys = append(keys, k[0])
+		default:
+			return nil, fmt.Errorf("invalid --detach-keys %q: characters or ctrl-x, by commas", s)
+		}
+	}
+	return keys, nil
+}
+
+// findImage looks the image up, pulling it by --pull's rule; nil with --rootfs.
+func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, error) {
+	if ctr.Rootfs != "" {
+		return nil, nil
+	}
+	policy := c.String("pull")
+	var img *image.Image
+	err := image.ErrNotFound
+	if policy != "always" {
+		img, err = e.Image(ctr.Image)
+	}
+	if !errors.Is(err, image.ErrNotFound) {
+		return img, err
+	}
+	if policy == "never" {
+		return nil, fmt.Errorf("%w; pull it first, or leave out --pull never", err)
+	}
+	args := []string{"pull"}
+	if p := c.String("platform"); p != "" {
+		args = append(args, "--platform", p)
+	}
+	if c.Bool("quiet") {
+		args = append(args, "--quiet")
+	}
+	out, err := a.runImageProgram(c.Context, append(args, ctr.Image))
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Fields(out)
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("pulling %q: proa-image named no image", ctr.Image)
+	}
+	return e.ImageAfterPull(lines[len(lines)-1])
+}
+
+// runImageProgram runs proa-image, which links the image transports, with its progress on standard error.
+func (a *app) runImageProgram(ctx context.Context, args []string) (string, error) {
+	path, err := imageProgram()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, a.err, rootless.ChildEnv(os.Environ())
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", &exitError{code: exitEngine} // it said why
+	}
+	return out.String(), err
+}
+
+// imageProgram is proa-image: beside proa as built, or in libexec as installed.
+func imageProgram() (string, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "", fmt.Errorf("finding proa itself: %w", err)
+	}
+	dir := filepath.Dir(self)
+	for _, p := range []string{filepath.Join(dir, "proa-image"), filepath.Join(dir, "..", "libexec", "proa", "proa-image")} {
+		if _, err := os.Stat(p); err == nil {
+			return filepath.Clean(p), nil
+		}
+	}
+	return "", fmt.Errorf("proa-image is neither beside %s nor in ../libexec/proa: install proa whole, with `make install`", self)
+}
+
+// cidFile is a file made before the container, so that nothing is made when it can't be.
+type cidFile struct{ f *os.File }
+
+func reserveCIDFile(path string) (cidFile, error) {
+	if path == "" {
+		return cidFile{}, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return cidFile{}, fmt.Errorf("the --cidfile %q exists: another container may use it; remove it or choose another", path)
+	}
+	if err != nil {
+		return cidFile{}, fmt.Errorf("making the --cidfile: %w", err)
+	}
+	return cidFile{f}, nil
+}
+
+func (c cidFile) drop() {
+	if c.f != nil {
+		c.f.Close()
+		os.Remove(c.f.Name())
+	}
+}
+
+func (c cidFile) write(id string) error {
+	if c.f == nil {
+		return nil
+	}
+	_, err := c.f.WriteString(id)
+	return errors.Join(err, c.f.Close())
+}
+
+// sayNoNetwork tells once, on a terminal, that containers have no network yet.
+func (a *app) sayNoNetwork(e *libpod.Engine) {
+	mark := filepath.Join(e.Paths().DataDir, "said-no-network")
+	if f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		f.Close()
+		fmt.Fprintln(a.err, "proa: this version has no networks yet: the container has only a loopback interface (--network none); --network host shares yours")
+	}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

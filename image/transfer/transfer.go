@@ -1,0 +1,161 @@
+// Package transfer moves images between the store and registries or archives: pull and load. It links go.podman.io/image
+// and all its transports, so only proa-image imports it; names and the store's records are package image's. It runs as
+// root or as uid 0 of the user's namespace, and reads the ecosystem's configuration: registries.conf, policy.json,
+// registries.d, certs.d, auth.json, docker's config.json.
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"go.podman.io/image/v5/copy"
+	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/signature"
+	istorage "go.podman.io/image/v5/storage"
+	"go.podman.io/image/v5/types"
+
+	"github.com/proa-containers/proa/storage"
+)
+
+// Access is how to reach a registry.
+type Access struct {
+	Creds     string // USER[:PASSWORD]; empty: auth.json and docker's config.json
+	AuthFile  string // in place of the usual ones
+	CertDir   string // in place of certs.d
+	TLSVerify *bool  // nil: as registries.conf says
+}
+
+// Platform is OS/ARCH[/VARIANT]; empty fields are the host's.
+type Platform struct{ OS, Arch, Variant string }
+
+// ParsePlatform reads OS/ARCH[/VARIANT], or ARCH alone.
+func ParsePlatform(s string) (Platform, error) {
+	parts := strings.Split(s, "/")
+	for _, p := range parts {
+		if p == "" || len(parts) > 3 {
+			return Platform{}, fmt.Errorf("platform %q: want OS/ARCH[/VARIANT], such as linux/arm64", s)
+		}
+	}
+	p := Platform{OS: "linux", Arch: parts[0]}
+	if len(parts) > 1 {
+		p = Platform{OS: parts[0], Arch: parts[1]}
+	}
+	if len(parts) > 2 {
+		p.Variant = parts[2]
+	}
+	p.Arch = goArch(p.Arch)
+	return p, nil
+}
+
+// goArch: the names that uname -m has for architectures are accepted, as Docker does.
+func goArch(s string) string {
+	switch s {
+	case "x86_64", "x86-64":
+		return "amd64"
+	case "aarch64":
+		return "arm64"
+	case "i386", "i686":
+		return "386"
+	}
+	return s
+}
+
+func (p Platform) String() string {
+	s := p.OS + "/" + p.Arch
+	if p.Variant != "" {
+		s += "/" + p.Variant
+	}
+	return s
+}
+
+// Output is where progress goes. A nil Writer is silent; a Terminal gets bars, anything else plain lines.
+type Output struct {
+	Writer   io.Writer
+	Terminal bool
+}
+
+func (o Output) printf(format string, args ...any) {
+	if o.Writer != nil {
+		fmt.Fprintf(o.Writer, format+"\n", args...)
+	}
+}
+
+func systemContext(s *storage.Store, a Access, p Platform, tmp string) (*types.SystemContext, error) {
+	sys := &types.SystemContext{
+		AuthFilePath:            a.AuthFile,
+		DockerCertPath:          a.CertDir,
+		DockerRegistryUserAgent: "proa",
+		OSChoice:                p.OS,
+		ArchitectureChoice:      p.Arch,
+		VariantChoice:           p.Variant,
+		BigFilesTemporaryDir:    tmp,
+	}
+	if a.TLSVerify != nil {
+		sys.DockerInsecureSkipTLSVerify = types.NewOptionalBool(!*a.TLSVerify)
+	}
+	if a.Creds != "" {
+		user, password, _ := strings.Cut(a.Creds, ":")
+		if user == "" {
+			return nil, errors.New("credentials: want USER:PASSWORD")
+		}
+		sys.DockerAuthConfig = &types.DockerAuthConfig{Username: user, Password: password}
+	}
+	return sys, nil
+}
+
+// policyContext reads policy.json. Docker's users have none, and no file means that every image is accepted.
+func policyContext(sys *types.SystemContext) (*signature.PolicyContext, error) {
+	policy, err := signature.DefaultPolicy(sys)
+	if errors.Is(err, fs.ErrNotExist) {
+		policy, err = &signature.Policy{Default: []signature.PolicyRequirement{signature.NewPRInsecureAcceptAnything()}}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read policy.json: %w", err)
+	}
+	return signature.NewPolicyContext(policy)
+}
+
+// opened is a reference whose source is open, so that what was asked of the registry is not asked again.
+type opened struct {
+	types.ImageReference
+	source types.ImageSource
+}
+
+func (o *opened) NewImageSource(context.Context, *types.SystemContext) (types.ImageSource, error) {
+	return o.source, nil
+}
+
+// copyImage copies from src, which it closes, to the store under name (nil: under its id alone) and returns the image's id.
+func copyImage(ctx context.Context, s *storage.Store, sys *types.SystemContext, src *opened, name reference.Named, id string, out Output) (string, error) {
+	policy, err := policyContext(sys)
+	if err != nil {
+		return "", errors.Join(err, src.source.Close())
+	}
+	defer func() { _ = policy.Destroy() }()
+	dest, err := istorage.Transport.NewStoreReference(s.Library(), name, id)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("name image in storage: %w", err), src.source.Close())
+	}
+	var resolved types.ImageReference
+	progress := startProgress(out)
+	_, err = copy.Image(ctx, policy, dest, src, &copy.Options{
+		SourceCtx:               sys,
+		DestinationCtx:          sys,
+		Progress:                progress.events,
+		ProgressInterval:        progress.interval,
+		ReportResolvedReference: &resolved,
+	})
+	progress.stop(err == nil)
+	if err != nil {
+		return "", err
+	}
+	_, img, err := istorage.ResolveReference(resolved)
+	if err != nil {
+		return "", fmt.Errorf("look up the new image: %w", err)
+	}
+	return img.ID, nil
+}

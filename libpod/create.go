@@ -1,0 +1,163 @@
+package libpod
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/spec"
+)
+
+// nameRule is Docker's rule for container names.
+var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// Create records c and makes its layer on top of img, which is nil with a Rootfs. c comes with what the user asked
+// for; Create fills in id, name and what the image says. On an error nothing is left.
+func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
+	if err := e.complete(c, img); err != nil {
+		return err
+	}
+	unlock, err := e.lock(c.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := e.reserve(ctx, c); err != nil {
+		os.Remove(e.lockPath(c.ID))
+		return err
+	}
+	if err := e.makeLayer(c); err != nil {
+		return errors.Join(err, e.destroy(c))
+	}
+	return nil
+}
+
+// reserve writes the record, by which the name is taken. A name of a container that is to go and has ended is freed
+// first: its command was killed before it could.
+func (e *Engine) reserve(ctx context.Context, c *Container) error {
+	r, err := c.record()
+	if err != nil {
+		return err
+	}
+	err = e.state.Add(r)
+	var used *state.NameInUseError
+	if !errors.As(err, &used) {
+		return err
+	}
+	if old, lookup := e.Lookup(used.ID); lookup == nil && old.AutoRemove {
+		if _, err := e.settle(old); err != nil {
+			return err
+		}
+		return e.state.Add(r)
+	}
+	return err
+}
+
+func (e *Engine) makeLayer(c *Container) error {
+	if err := os.MkdirAll(e.dataDir(c.ID), 0o700); err != nil {
+		return fmt.Errorf("making the directory of container %q: %w", c.Name, err)
+	}
+	if c.Rootfs != "" && !c.RootfsCopy {
+		return nil
+	}
+	s, err := e.store()
+	if err != nil {
+		return err
+	}
+	// The id goes in as the store's name for the container too: other tools then show whose it is.
+	_, err = s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	return err
+}
+
+// complete fills in what the image and the defaults say.
+func (e *Engine) complete(c *Container, img *image.Image) error {
+	id := make([]byte, 32)
+	rand.Read(id)
+	c.ID, c.Created = hex.EncodeToString(id), time.Now()
+	if c.Name == "" {
+		c.Name = randomName()
+	} else if !nameRule.MatchString(c.Name) {
+		return fmt.Errorf("invalid container name %q: letters, digits, _ . and -, the first a letter or digit", c.Name)
+	}
+	if img != nil {
+		c.ImageID = img.ID
+		fromImage(c, img)
+	}
+	p := &c.Config.Process
+	p.Args = slices.Concat(p.Entrypoint, p.Cmd)
+	if len(p.Args) == 0 {
+		return fmt.Errorf("no command: neither the command line nor image %q names one; give one after the image", c.Image)
+	}
+	if p.Cwd != "" && !filepath.IsAbs(p.Cwd) {
+		return fmt.Errorf("invalid working directory %q: it must be an absolute path", p.Cwd)
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = defaultStopTimeout
+	}
+	if c.Log.Driver == "" {
+		c.Log.Driver = "k8s-file"
+	}
+	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
+		c.Log.Path = filepath.Join(e.dataDir(c.ID), "ctr.log")
+	}
+	return nil
+}
+
+// fromImage takes from the image what the user did not give, by Docker's rules: a new entrypoint drops the image's
+// command too.
+func fromImage(c *Container, img *image.Image) {
+	p, cfg := &c.Config.Process, img.Config
+	if p.Entrypoint == nil {
+		p.Entrypoint = cfg.Entrypoint
+		if len(p.Cmd) == 0 {
+			p.Cmd = cfg.Cmd
+		}
+	} else {
+		p.Entrypoint = slices.DeleteFunc(slices.Clone(p.Entrypoint), func(s string) bool { return s == "" })
+	}
+	p.Env = slices.Concat(cfg.Env, p.Env)
+	if p.Cwd == "" {
+		p.Cwd = cfg.WorkingDir
+	}
+	if p.User == "" {
+		p.User = cfg.User
+	}
+	if c.StopSignal == "" {
+		c.StopSignal = cfg.StopSignal
+	}
+	if cfg.StopTimeout != nil && c.StopTimeout == 0 {
+		c.StopTimeout = *cfg.StopTimeout
+	}
+	labels := maps.Clone(cfg.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, c.Labels)
+	c.Labels = labels
+	if h := cfg.Healthcheck; h != nil {
+		c.Config.Health = &spec.Health{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries}
+	}
+}
+
+// The words of random names: how a boat is, and who sailed.
+var (
+	nameHow = strings.Fields("able agile bold brave bright brisk calm clever cosy eager easy fair fast fine fleet free fresh gentle glad golden good happy hardy jolly keen kind light lively lucky merry mild neat nimble noble patient proud quick quiet ready silver smooth snug spry steady still stout sunny swift tidy true trim warm wary wise witty")
+	nameWho = strings.Fields("abel amundsen baffin barents bass bering blake bligh boussole cabot cano cartier caswell colomb cook coxere dampier davis diaz drake eriksson euler flinders franklin frobisher gama gilbert hanno halley harrison heyerdahl hudson ibnmajid jansz kupe laperouse lewis magellan maury mau nansen nicholas polynesia piailug pytheas quiros ross scoresby shackleton slocum tasman tupaia vancouver vespucci weddell wegener zacuto zhenghe")
+)
+
+func randomName() string {
+	var b [6]byte
+	rand.Read(b[:])
+	return fmt.Sprintf("%s_%s%d", nameHow[int(b[0])%len(nameHow)], nameWho[int(b[1])%len(nameWho)], (int(b[2])<<8|int(b[3]))%1000)
+}

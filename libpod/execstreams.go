@@ -1,0 +1,132 @@
+package libpod
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/proa-containers/proa/oci/launch"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+// execStreams connects an exec's standard streams. A pipe of the caller's is handed over as it is; a terminal or a
+// file is not, since the container could then write to it or read it beyond what it was given: it is copied.
+type execStreams struct {
+	opts  ExecOptions
+	child []*os.File // ends that are the command's
+	in    *os.File   // our end of its standard input
+	outs  []func()
+	open  []*os.File
+}
+
+func handOver(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && (st.Mode()&os.ModeNamedPipe != 0 || st.Mode()&os.ModeSocket != 0 || st.Mode()&os.ModeCharDevice != 0 && !term.IsTerminal(int(f.Fd())))
+}
+
+func (s *execStreams) connect(cfg *launch.Config) error {
+	if s.opts.Terminal {
+		return nil // the console is the command's
+	}
+	if f := s.opts.Stdin; f != nil {
+		if handOver(f) {
+			cfg.Stdin = f
+		} else {
+			r, w, err := os.Pipe()
+			if err != nil {
+				return fmt.Errorf("making a pipe: %w", err)
+			}
+			cfg.Stdin, s.in = r, w
+			s.child = append(s.child, r)
+		}
+	}
+	for _, o := range []struct {
+		ours *os.File
+		to   **os.File
+	}{{s.opts.Stdout, &cfg.Stdout}, {s.opts.Stderr, &cfg.Stderr}} {
+		if o.ours == nil {
+			continue
+		}
+		if handOver(o.ours) {
+			*o.to = o.ours
+			continue
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fmt.Errorf("making a pipe: %w", err)
+		}
+		*o.to = w
+		s.child, s.open = append(s.child, w), append(s.open, r)
+		s.outs = append(s.outs, func() { io.Copy(o.ours, r) })
+	}
+	return nil
+}
+
+func (s *execStreams) closeChild() {
+	for _, f := range s.child {
+		f.Close()
+	}
+}
+
+func (s *execStreams) abandon() {
+	for _, f := range append(s.open, s.in) {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// lingering is how long output is awaited after the command ended: a child of its own may hold the streams for good.
+const lingering = 200 * time.Millisecond
+
+// wait copies until the command ended and its output is read, and returns its exit status.
+func (s *execStreams) wait(proc *launch.Process) (int, error) {
+	if c := proc.Console; c != nil {
+		defer s.followSize(c)()
+		s.outs = append(s.outs, func() { io.Copy(s.opts.Stdout, c) })
+		if s.opts.Stdin != nil {
+			go io.Copy(c, s.opts.Stdin)
+		}
+	}
+	if s.in != nil {
+		go func() { io.Copy(s.in, s.opts.Stdin); s.in.Close() }()
+	}
+	var wg sync.WaitGroup
+	for _, copy := range s.outs {
+		wg.Go(copy)
+	}
+	ws, err := proc.Wait()
+	read := make(chan struct{})
+	go func() { wg.Wait(); close(read) }()
+	select {
+	case <-read:
+	case <-time.After(lingering):
+	}
+	if err != nil {
+		return 0, err
+	}
+	if ws.Signaled() {
+		return 128 + int(ws.Signal()), nil
+	}
+	return ws.ExitStatus(), nil
+}
+
+// followSize gives the console the size of the caller's terminal whenever that changes.
+func (s *execStreams) followSize(console *os.File) (stop func()) {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, unix.SIGWINCH)
+	go func() {
+		for range ch {
+			ws, err := unix.IoctlGetWinsize(int(s.opts.Stdout.Fd()), unix.TIOCGWINSZ)
+			raw, rawErr := console.SyscallConn()
+			if err == nil && rawErr == nil {
+				raw.Control(func(fd uintptr) { unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, ws) })
+			}
+		}
+	}()
+	return func() { signal.Stop(ch); close(ch) }
+}

@@ -1,0 +1,141 @@
+package libpod
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/oci/plan"
+	"github.com/proa-containers/proa/oci/seccomp"
+	"github.com/proa-containers/proa/oci/spec"
+	"golang.org/x/sys/unix"
+)
+
+// makeSpec is the container's configuration for this run, its user and working directory looked up in root.
+func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
+	if err := e.checkLimits(c.Config.Resources); err != nil {
+		return nil, err
+	}
+	p := c.Config.Process
+	user, err := spec.ResolveUser(root.file, p.User, p.Groups)
+	if err != nil {
+		return nil, err
+	}
+	if p.Cwd != "" && p.Cwd != "/" && !c.Config.Mounts.ReadonlyRoot && root.overlay != nil {
+		if err := spec.EnsureDir(root.file, p.Cwd); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range c.Config.Mounts.List {
+		if m.Type != "bind" {
+			continue
+		}
+		if _, err := os.Stat(m.Source); err != nil {
+			return nil, fmt.Errorf("bind source path does not exist: %q; make it first (%w)", m.Source, err)
+		}
+	}
+	files, err := e.etcFiles(c)
+	if err != nil {
+		return nil, err
+	}
+	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files}
+	if root.path == "" {
+		env.Root = "rootfs"
+	}
+	if c.Config.Security.Privileged {
+		env.Devices = hostDevices()
+	}
+	return spec.New(c.Config, env)
+}
+
+// checkLimits refuses a limit that can't be held: no option is without effect.
+func (e *Engine) checkLimits(r spec.Resources) error {
+	if !r.Set() {
+		return nil
+	}
+	for _, l := range []struct {
+		set    bool
+		option string
+		ctrl   string
+	}{{r.Memory != 0 || r.MemorySwap != 0, "--memory", "memory"}, {r.CPUs != 0 || r.CPUShares != 0, "--cpus and --cpu-shares", "cpu"}, {r.CPUSet != "", "--cpuset-cpus", "cpuset"}, {r.PidsLimit != 0, "--pids-limit", "pids"}} {
+		if l.set {
+			return fmt.Errorf("%s can't be applied: this proa does not make cgroups with the %s controller yet; run without it", l.option, l.ctrl)
+		}
+	}
+	return nil
+}
+
+// etcFiles writes the files that a container has of its own: hosts, hostname, and the host's resolv.conf where it
+// shares the network.
+func (e *Engine) etcFiles(c *Container) (map[string]string, error) {
+	n := c.Config.Namespaces
+	name := n.Hostname
+	if name == "" {
+		name = c.ID[:12]
+	}
+	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+	var resolv []byte
+	if n.Network == "host" {
+		if b, err := os.ReadFile("/etc/hosts"); err == nil {
+			hosts = string(b)
+		}
+		resolv, _ = os.ReadFile("/etc/resolv.conf")
+		if n.Hostname == "" && n.UTS == "host" {
+			name, _ = os.Hostname()
+		}
+	}
+	for _, h := range n.ExtraHosts {
+		host, ip, _ := strings.Cut(h, ":")
+		hosts += ip + "\t" + host + "\n"
+	}
+	if n.Network != "host" {
+		hosts += "127.0.1.1\t" + name + "\n"
+	}
+	out := map[string]string{}
+	for target, text := range map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(name + "\n"), "/etc/resolv.conf": resolv} {
+		path := filepath.Join(e.runDir(c.ID), filepath.Base(target))
+		// Readable by every user of the container, in a directory that no other user of the host can enter.
+		if err := os.WriteFile(path, bytes.Clone(text), 0o644); err != nil {
+			return nil, fmt.Errorf("writing the container's %s: %w", target, err)
+		}
+		out[target] = path
+	}
+	return out, nil
+}
+
+// hostDevices are the devices that a privileged container sees: those of the host that its user may open at all.
+func hostDevices() []spec.Device {
+	var out []spec.Device
+	base := map[string]bool{"null": true, "zero": true, "full": true, "random": true, "urandom": true, "tty": true, "console": true, "ptmx": true}
+	filepath.WalkDir("/dev", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fs.SkipDir
+		}
+		switch path {
+		case "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages":
+			return fs.SkipDir
+		}
+		if d.Type()&fs.ModeDevice != 0 && !base[d.Name()] && unix.Access(path, unix.R_OK) == nil {
+			out = append(out, spec.Device{Source: path, Target: path, Access: "rwm"})
+		}
+		return nil
+	})
+	return out
+}
+
+// filter compiles the container's seccomp filter; nil for none.
+func (e *Engine) filter(s spec.Security) (*plan.Seccomp, error) {
+	if s.Privileged || s.Seccomp == "unconfined" {
+		return nil, nil
+	}
+	f, err := seccomp.Default(s.Seccomp, s.Capabilities(), e.cacheDir())
+	if err != nil {
+		return nil, err
+	}
+	return &plan.Seccomp{Filter: f.BPF, Flags: f.Flags}, nil
+}
