@@ -72,7 +72,7 @@ func TestKillProaKeepsRecord(t *testing.T) {
 		time.Sleep(time.Duration(n) * 3 * time.Millisecond)
 		_ = x.Process.Kill()
 		_ = x.Wait()
-		e.Proa("rm", "-f", "-t", "0", "victim").OK(t)
+		e.Proa("rm", "-f", "victim").OK(t)
 		settle(t, e, marker, files)
 	}
 }
@@ -141,7 +141,7 @@ func TestKillMonitor(t *testing.T) {
 		equal(t, "running", state, strconv.FormatBool(running(e, "10003")))
 	}
 	e.Proa("ps", "-a").OK(t)
-	e.Proa("rm", "-f", "-t", "0", name).OK(t)
+	e.Proa("rm", "-f", name).OK(t)
 	settle(t, e, "10003", files)
 }
 
@@ -165,7 +165,7 @@ func TestKillMonitorOfForeground(t *testing.T) {
 	if code := harness.ExitCode(x.ProcessState); code == 0 {
 		t.Error("proa run exits with 0 though its monitor was killed")
 	}
-	e.Proa("rm", "-f", "-t", "0", "victim").Run(t)
+	e.Proa("rm", "-f", "victim").Run(t)
 	settle(t, e, "10004", files)
 }
 
@@ -179,7 +179,7 @@ func TestKillPause(t *testing.T) {
 	}
 	equal(t, "exec", e.Proa("exec", name, "echo", "hi").OK(t).Out(), "hi")
 	equal(t, "run", e.Proa("run", "--rm", "--network=none", image, "echo", "hi").OK(t).Out(), "hi")
-	e.Proa("rm", "-f", "-t", "0", name).OK(t)
+	e.Proa("rm", "-f", name).OK(t)
 	settle(t, e, "10005", files)
 }
 
