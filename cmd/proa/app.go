@@ -69,7 +69,12 @@ func newApp(a *app) *cli.App {
 		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageError,
+		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				_, err := fmt.Fprintln(a.out, "proa version", version)
+				return err
+			}
 			if c.Args().Present() {
 				return fmt.Errorf("%q is not a proa command; `proa --help` lists them", c.Args().First())
 			}

@@ -164,8 +164,13 @@ var (
 )
 
 func paths(g *generate.Generator, s Security) {
+	g.Config.Linux.MaskedPaths, g.Config.Linux.ReadonlyPaths = s.Paths()
+}
+
+// Paths are those that the container can't see into, and those that it can't write to.
+func (s Security) Paths() (mask, ro []string) {
 	if s.Privileged {
-		return
+		return nil, nil
 	}
 	keep := func(list []string) (out []string) {
 		for _, p := range list {
@@ -178,8 +183,7 @@ func paths(g *generate.Generator, s Security) {
 		}
 		return out
 	}
-	g.Config.Linux.MaskedPaths = append(keep(masked[:]), s.Mask...)
-	g.Config.Linux.ReadonlyPaths = keep(readonly[:])
+	return append(keep(masked[:]), s.Mask...), keep(readonly[:])
 }
 
 func resources(g *generate.Generator, cfg Config, env Env) {
