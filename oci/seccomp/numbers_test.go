@@ -7,5 +7,5 @@ const (
 	sysKeyctl = unix.SYS_KEYCTL
 	sysBPF    = unix.SYS_BPF
 	sysMount  = unix.SYS_MOUNT
-	sysReboot = unix.SYS_REBOOT
+	sysModule = unix.SYS_INIT_MODULE
 )

@@ -60,10 +60,10 @@ func TestDefaultProfile(t *testing.T) {
 		want uint32
 	}{
 		{"read", sysRead, dockerCaps, allow},
-		{"reboot", sysReboot, dockerCaps, errno},
+		{"init_module", sysModule, dockerCaps, errno},
 		{"bpf", sysBPF, dockerCaps, errno},
 		{"bpf with its capability", sysBPF, append([]string{"CAP_SYS_ADMIN", "CAP_BPF"}, dockerCaps...), allow},
-		{"reboot with its capability", sysReboot, append([]string{"CAP_SYS_BOOT"}, dockerCaps...), allow},
+		{"init_module with its capability", sysModule, append([]string{"CAP_SYS_MODULE"}, dockerCaps...), allow},
 	} {
 		s, err := Parse(defaultJSON, c.caps)
 		if err != nil {
