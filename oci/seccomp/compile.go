@@ -35,11 +35,7 @@ func Default(path string, caps []string, cacheDir string) (Filter, error) {
 	unix.Uname(&u)
 	key := identity + "\n" + unix.ByteSliceToString(u.Release[:]) + "\n" + strings.Join(caps, ",")
 	return cached(key, cacheDir, func() (Filter, error) {
-		data, err := read()
-		if err != nil {
-			return Filter{}, fmt.Errorf("reading the seccomp profile: %w", err)
-		}
-		s, err := Parse(data, caps)
+		s, err := parseFrom(path, read, caps)
 		if err != nil {
 			return Filter{}, err
 		}
@@ -53,11 +49,20 @@ func Load(path string, caps []string) (*specs.LinuxSeccomp, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseFrom(path, read, caps)
+}
+
+// parseFrom reads a profile; its errors name the file that the user chose.
+func parseFrom(path string, read func() ([]byte, error), caps []string) (*specs.LinuxSeccomp, error) {
 	data, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("reading the seccomp profile: %w", err)
 	}
-	return Parse(data, caps)
+	s, err := Parse(data, caps)
+	if err != nil && path != "" {
+		return nil, fmt.Errorf("%w; the profile is %q", err, path)
+	}
+	return s, err
 }
 
 // Compile turns the seccomp section of config.json into a filter, cached in cacheDir unless that is empty.

@@ -201,6 +201,12 @@ func TestDefaultIsCached(t *testing.T) {
 	if got := get(); string(got.BPF) == string(first.BPF) {
 		t.Error("a changed profile has the filter of the old one")
 	}
+	if err := os.WriteFile(profile, []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Default(profile, nil, dir); err == nil || !strings.Contains(err.Error(), profile) {
+		t.Errorf("a broken profile: %v", err)
+	}
 	if _, err := Default(filepath.Join(dir, "none"), nil, dir); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("a profile that is not there: %v", err)
 	}
