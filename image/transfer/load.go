@@ -148,9 +148,13 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 	var loaded []Loaded
 	for _, refs := range list {
 		// Each reference is one name of the same image.
-		names, err := r.ManifestTagsForReference(refs[0])
-		if err != nil {
-			return loaded, fmt.Errorf("%w: %w", ErrArchive, err)
+		var names []string
+		for _, ref := range refs {
+			tags, err := r.ManifestTagsForReference(ref)
+			if err != nil {
+				return loaded, fmt.Errorf("%w: %w", ErrArchive, err)
+			}
+			names = append(names, tags...)
 		}
 		one, err := loadOne(ctx, s, sys, refs[0], names, out)
 		if err != nil {
