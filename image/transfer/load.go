@@ -52,7 +52,7 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 		return err
 	}
 	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
-		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, err)
+		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, oneLine{err})
 	}
 	return err
 }
