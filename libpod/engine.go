@@ -5,10 +5,12 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/proa-containers/proa/image"
@@ -63,7 +65,7 @@ func (e *Engine) Image(name string) (*image.Image, error) {
 		return nil, err
 	}
 	img, err := image.Lookup(s, name)
-	if err != nil && isHello(name) {
+	if isHello(name) && (errors.Is(err, image.ErrNotFound) || err == nil && strings.HasPrefix(img.Match, "localhost/proa/hello:")) {
 		return image.EnsureHello(s, initbin.Binary())
 	}
 	return img, err

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/proa-containers/proa/libpod/rootless/pause"
+	"github.com/proa-containers/proa/oci/hello"
 	"github.com/proa-containers/proa/oci/monitor/serve"
 	"github.com/proa-containers/proa/oci/perform"
 )
@@ -24,6 +25,8 @@ func main() {
 		os.Exit(perform.Exec(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
+	case "hello":
+		os.Exit(status("hello", hello.Run(os.Stdout)))
 	case "monitor":
 		os.Exit(status("proa-monitor", serve.Run()))
 	case "pause":

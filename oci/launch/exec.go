@@ -57,7 +57,7 @@ func Exec(c *Config, pid int, pidfd *os.File) (*Process, error) {
 		defer f.Close()
 		joins = append(joins, join{f, unix.CLONE_NEWUSER})
 	}
-	return cfg.onThread("exec", 0, joins)
+	return cfg.launch("exec", 0, joins)
 }
 
 func sameNamespace(pid int, name string) (bool, error) {

@@ -24,6 +24,11 @@ func (c *Config) prepare(pid int) error {
 			}
 		}
 	}
+	if c.Prepare != nil {
+		if err := c.Prepare(pid); err != nil {
+			return err
+		}
+	}
 	for _, dir := range c.Plan.CgroupDirs {
 		name := filepath.Join(dir, "cgroup.procs")
 		if err := os.WriteFile(name, []byte(strconv.Itoa(pid)), 0); err != nil {
@@ -90,8 +95,8 @@ func allCaps() ([]uintptr, error) {
 	return caps, nil
 }
 
-// startTime is the identity of a process beside its pid.
-func startTime(pid int) (uint64, error) {
+// StartTime is the identity of a process beside its pid: field 22 of /proc/PID/stat.
+func StartTime(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, fmt.Errorf("read the start time of process %d: %w", pid, err)

@@ -37,6 +37,8 @@ type Config struct {
 	// Hooks is called when the namespaces and mounts exist, if Plan.Hooks wants it: it runs the prestart and
 	// createRuntime hooks and returns the container's OCI state.
 	Hooks func(pid int) (state []byte, err error)
+	// Prepare is called before the init does anything, if Plan.Prepare wants it: it sets up the cgroups.
+	Prepare func(pid int) error
 	// JoinHelper is a program that, given _PROA_JOIN_USERNS=USERNS:EXEC, joins the user namespace of descriptor
 	// USERNS and executes descriptor EXEC with its own arguments. It is needed to enter a user namespace, which a
 	// process with several threads can't.
@@ -98,7 +100,7 @@ func Start(c *Config) (*Process, error) {
 			}
 		}
 	}
-	return c.onThread("init", flags, joins)
+	return c.launch("init", flags, joins)
 }
 
 // join is a namespace to enter before the fork.
@@ -113,11 +115,31 @@ func closeJoins(joins []join) {
 	}
 }
 
-// onThread launches from a thread that has joined the given namespaces. Such a thread is not given back to the
+// launch forks the init and holds the conversation with it.
+func (c *Config) launch(mode string, flags uintptr, joins []join) (*Process, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket for the container's init: %w", err)
+	}
+	defer unix.Close(pair[0])
+	theirs := os.NewFile(uintptr(pair[1]), "init")
+	p, err := c.onThread(joins, func() (*Process, error) { return c.fork(mode, flags, theirs, joins) })
+	theirs.Close()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.converse(pair[0], p); err != nil {
+		p.discard()
+		return nil, err
+	}
+	return p, nil
+}
+
+// onThread forks from a thread that has joined the given namespaces. Such a thread is not given back to the
 // scheduler: it ends with its goroutine.
-func (c *Config) onThread(mode string, flags uintptr, joins []join) (*Process, error) {
+func (c *Config) onThread(joins []join, fork func() (*Process, error)) (*Process, error) {
 	if len(joins) == 0 {
-		return c.launch(mode, flags, nil)
+		return fork()
 	}
 	type result struct {
 		p   *Process
@@ -135,31 +157,11 @@ func (c *Config) onThread(mode string, flags uintptr, joins []join) (*Process, e
 				return
 			}
 		}
-		p, err := c.launch(mode, flags, joins)
+		p, err := fork()
 		done <- result{p, err}
 	}()
 	r := <-done
 	return r.p, r.err
-}
-
-// launch forks the init and holds the conversation with it.
-func (c *Config) launch(mode string, flags uintptr, joins []join) (*Process, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("make a socket for the container's init: %w", err)
-	}
-	defer unix.Close(pair[0])
-	theirs := os.NewFile(uintptr(pair[1]), "init")
-	p, err := c.fork(mode, flags, theirs, joins)
-	theirs.Close()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.converse(pair[0], p); err != nil {
-		p.discard()
-		return nil, err
-	}
-	return p, nil
 }
 
 // discard ends a process that could not become what it should.
@@ -258,7 +260,7 @@ func (c *Config) start(args []string, add func(*os.File) int, files *[]*os.File,
 		}
 	}
 	p.PidFD = os.NewFile(uintptr(pidfd), "pidfd")
-	p.StartTime, err = startTime(p.Pid)
+	p.StartTime, err = StartTime(p.Pid)
 	if err != nil {
 		p.discard()
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/plan"
 )
 
 // enter waits until the parent has written the id maps and the cgroups, becomes the namespace's root, and
@@ -12,10 +14,10 @@ import (
 func (p *performer) enter() error {
 	newUser := false
 	for _, n := range p.Namespaces {
-		newUser = newUser || n.Type == unix.CLONE_NEWUSER
+		newUser = newUser || n.Type == unix.CLONE_NEWUSER && n.Path == ""
 	}
-	if newUser || len(p.CgroupDirs) > 0 {
-		g, err := p.link.await('p')
+	if newUser || p.Prepare || len(p.CgroupDirs) > 0 {
+		g, err := p.link.await(plan.MsgPrepare)
 		if err != nil {
 			return err
 		}

@@ -2,14 +2,16 @@ package perform
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/plan"
 )
 
 // exec enters the mount namespace of a running container and becomes the process. The launcher has put this
 // process into the container's other namespaces. The mount namespace comes last and only here: until then
 // neither this binary nor its descriptors are visible to the container's processes by name.
 func (p *performer) exec() error {
-	if len(p.CgroupDirs) > 0 {
-		if _, err := p.link.await('p'); err != nil {
+	if p.Prepare || len(p.CgroupDirs) > 0 {
+		if _, err := p.link.await(plan.MsgPrepare); err != nil {
 			return err
 		}
 	}

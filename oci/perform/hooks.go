@@ -1,12 +1,8 @@
 package perform
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os/exec"
-	"strings"
-	"time"
 
 	"github.com/proa-containers/proa/oci/plan"
 )
@@ -31,7 +27,7 @@ func (p *performer) containerHooks() error {
 // runHooks runs hooks in the container's namespaces. os/exec forks from this locked thread, so they are inherited.
 func (p *performer) runHooks(name string, hooks []plan.Hook, status string) error {
 	for i, h := range hooks {
-		if err := RunHook(&h, withStatus(p.state, status)); err != nil {
+		if err := h.Run(withStatus(p.state, status)); err != nil {
 			return &plan.Error{Step: fmt.Sprintf("run the %s hook %d %q", name, i, h.Path), Text: err.Error()}
 		}
 	}
@@ -49,31 +45,4 @@ func withStatus(state []byte, status string) []byte {
 		return state
 	}
 	return b
-}
-
-// RunHook runs one hook with the container's state on its standard input.
-func RunHook(h *plan.Hook, state []byte) error {
-	var out bytes.Buffer
-	cmd := &exec.Cmd{Path: h.Path, Args: h.Args, Env: h.Env, Stdin: bytes.NewReader(state), Stdout: &out, Stderr: &out}
-	if len(cmd.Args) == 0 {
-		cmd.Args = []string{h.Path}
-	}
-	if cmd.Env == nil {
-		cmd.Env = []string{}
-	}
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	if h.Timeout > 0 {
-		t := time.AfterFunc(time.Duration(h.Timeout)*time.Second, func() { _ = cmd.Process.Kill() })
-		defer t.Stop()
-	}
-	if err := cmd.Wait(); err != nil {
-		if s := strings.TrimSpace(out.String()); s != "" {
-			return fmt.Errorf("%w: %s", err, s)
-		}
-		return err
-	}
-	return nil
 }

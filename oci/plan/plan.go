@@ -28,6 +28,8 @@ type Plan struct {
 	Time       []TimeOffset `json:"time,omitempty"`
 	// CgroupDirs are directories whose cgroup.procs the parent writes the init's pid to before it proceeds.
 	CgroupDirs []string `json:"cgroups,omitempty"`
+	// Prepare makes the init wait for the launcher's Prepare callback before it does anything.
+	Prepare bool `json:"prepare,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
 	Init bool `json:"init,omitempty"`
 	// FDs are the numbers of descriptors the launcher hands over; filled in by oci/launch.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,11 +139,25 @@ func compile(s *specs.LinuxSeccomp) (Filter, error) {
 	if err != nil {
 		return fail(err)
 	}
-	bpf, err := f.ExportBPFMem()
+	bpf, err := export(f)
 	if err != nil {
 		return fail(err)
 	}
 	return Filter{bpf, flags}, nil
+}
+
+// export goes through a memory file: exporting to memory needs libseccomp 2.6.
+func export(f *libseccomp.ScmpFilter) ([]byte, error) {
+	fd, err := unix.MemfdCreate("seccomp", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "seccomp")
+	defer file.Close()
+	if err := f.ExportBPF(file); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(file, 0, 1<<20))
 }
 
 func addSyscall(f *libseccomp.ScmpFilter, def libseccomp.ScmpAction, sc specs.LinuxSyscall) error {

@@ -1,0 +1,248 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/launch"
+	"github.com/proa-containers/proa/oci/plan"
+)
+
+// Runtime performs the verbs of the OCI command line.
+type Runtime struct {
+	Store
+	// InitFD is proa-init.
+	InitFD *os.File
+	// JoinHelper is described in oci/launch.
+	JoinHelper    string
+	SystemdCgroup bool
+	// CompileSeccomp is described in Options.
+	CompileSeccomp func(*specs.LinuxSeccomp) ([]byte, uint64, error)
+}
+
+// CreateOptions are what create and run take besides the bundle.
+type CreateOptions struct {
+	Bundle   string
+	NoPivot  bool
+	Preserve int // descriptors from 3 on to hand to the command
+	// Console receives the terminal's master, when the process has a terminal.
+	Console func(*os.File) error
+	// Stdin, Stdout, Stderr are the command's; unused with a terminal.
+	Stdin, Stdout, Stderr *os.File
+	// Wait holds the command back until Start.
+	Wait bool
+}
+
+// LoadSpec reads a bundle's config.json.
+func LoadSpec(bundle string) (*specs.Spec, error) {
+	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the bundle %q has no config.json; make one with the spec command", bundle)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the bundle's configuration: %w", err)
+	}
+	s := new(specs.Spec)
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("read %q: %w", filepath.Join(bundle, "config.json"), err)
+	}
+	if err := checkVersion(s.Version); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkVersion accepts versions 1.x.
+func checkVersion(v string) error {
+	var major, minor, patch int
+	if n, _ := fmt.Sscanf(v, "%d.%d.%d", &major, &minor, &patch); n != 3 {
+		return fmt.Errorf("config.json: ociVersion %q is not a version", v)
+	}
+	if major != 1 {
+		return fmt.Errorf("config.json: ociVersion %q is not supported; this runtime implements 1.x", v)
+	}
+	return nil
+}
+
+// undo runs clean-up steps in reverse unless it was disarmed.
+type undo []func()
+
+func (u *undo) add(f func()) { *u = append(*u, f) }
+func (u *undo) run() {
+	for i := len(*u) - 1; i >= 0; i-- {
+		(*u)[i]()
+	}
+}
+
+// Create makes a container. With opts.Wait its command waits for Start; without, it runs when Create returns. On
+// failure nothing is left.
+func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *launch.Process, err error) {
+	var u undo
+	defer func() {
+		if err != nil {
+			u.run()
+		}
+	}()
+	if opts.Bundle, err = filepath.Abs(opts.Bundle); err != nil {
+		return nil, nil, err
+	}
+	spec, err := LoadSpec(opts.Bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	host := HostOptions()
+	host.Bundle, host.NoPivot, host.CompileSeccomp = opts.Bundle, opts.NoPivot, r.CompileSeccomp
+	p, err := NewPlan(spec, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spec.Process == nil && !opts.Wait {
+		return nil, nil, errors.New("config.json: process is missing")
+	}
+	if err := checkRoot(p.Root.Path); err != nil {
+		return nil, nil, err
+	}
+	if p.Process.Terminal && opts.Console == nil {
+		return nil, nil, errors.New("config.json asks for a terminal: give --console-socket, or set process.terminal to false")
+	}
+	dir, err := r.reserve(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.add(func() { _ = os.RemoveAll(dir) })
+	rec = &Record{
+		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
+		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Spec: spec,
+	}
+	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cg != nil {
+		u.add(func() { _ = cg.Destroy() })
+	}
+	proc, err = r.launch(rec, p, cg, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.add(func() { _ = unix.PidfdSendSignal(int(proc.PidFD.Fd()), unix.SIGKILL, nil, 0); _, _ = proc.Wait() })
+	if proc.Console != nil {
+		if err := opts.Console(proc.Console); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !opts.Wait {
+		r.poststart(rec)
+	}
+	return rec, proc, nil
+}
+
+// checkRoot gives a clearer error than the init could.
+func checkRoot(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("config.json: root.path: %w", err)
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("config.json: root.path %q is not a directory", path)
+	}
+	return nil
+}
+
+// launch starts the init and writes the record before the hooks that may ask for it.
+func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, opts CreateOptions) (*launch.Process, error) {
+	c := &launch.Config{
+		InitFD: r.InitFD, Plan: p, JoinHelper: r.JoinHelper,
+		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr,
+	}
+	if p.Process.Terminal {
+		c.Stdin, c.Stdout = nil, nil
+	}
+	for fd := 3; fd < 3+opts.Preserve; fd++ {
+		f := os.NewFile(uintptr(fd), "preserved")
+		if f == nil {
+			return nil, fmt.Errorf("preserve descriptor %d: it is not open", fd)
+		}
+		c.Preserve = append(c.Preserve, f)
+	}
+	if opts.Wait {
+		fifo, err := makeFifo(r.fifo(rec.ID))
+		if err != nil {
+			return nil, err
+		}
+		defer fifo.Close()
+		c.Fifo = fifo
+	}
+	maps, err := openIDMaps(p)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range maps {
+		defer f.Close()
+	}
+	c.IDMaps = maps
+	// The record is written as soon as the pid is known: a hook may run the state command.
+	save := func(pid int) error {
+		rec.Pid = pid
+		if rec.StartTime, err = launch.StartTime(pid); err != nil {
+			return err
+		}
+		return r.save(rec)
+	}
+	if cg != nil {
+		p.Prepare = true
+		c.Prepare = func(pid int) error {
+			if err := cg.Apply(pid); err != nil {
+				return fmt.Errorf("enter the container's cgroup: %w", err)
+			}
+			cfg, err := cg.GetCgroups()
+			if err != nil {
+				return err
+			}
+			if err := cg.Set(cfg.Resources); err != nil {
+				return fmt.Errorf("set the container's limits: %w", err)
+			}
+			rec.CgroupPaths = cg.GetPaths()
+			return nil
+		}
+	}
+	c.Hooks = func(pid int) ([]byte, error) {
+		if err := save(pid); err != nil {
+			return nil, err
+		}
+		return r.createRuntime(rec)
+	}
+	proc, err := launch.Start(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := save(proc.Pid); err != nil && !(errors.Is(err, fs.ErrNotExist) && !opts.Wait) {
+		_ = unix.PidfdSendSignal(int(proc.PidFD.Fd()), unix.SIGKILL, nil, 0)
+		_, _ = proc.Wait()
+		return nil, err
+	}
+	return proc, nil
+}
+
+func makeFifo(path string) (*os.File, error) {
+	if err := unix.Mkfifo(path, 0o622); err != nil {
+		return nil, fmt.Errorf("make the start fifo: %w", err)
+	}
+	if err := os.Chmod(path, 0o622); err != nil {
+		return nil, fmt.Errorf("make the start fifo: %w", err)
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the start fifo: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "fifo"), nil
+}
