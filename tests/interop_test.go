@@ -53,7 +53,7 @@ func TestInterop(t *testing.T) {
 		t.Error("podman rmi removes the image of a running proa container")
 	}
 	equal(t, "the container still runs", e.Proa("exec", name, "echo", "hi").OK(t).Out(), "hi")
-	e.Proa("rm", "-f", "-t", "0", name).OK(t)
+	e.Proa("rm", "-f", name).OK(t)
 	e.Proa("rmi", reg.Ref("podman:1")).OK(t)
 	if strings.Contains(podman("images", "--format", listFormat).OK(t).Out(), reg.Ref("podman:1")) {
 		t.Error("podman still lists what proa removed")
