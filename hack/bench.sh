@@ -16,7 +16,11 @@ if [[ ${1:-} != --inside ]]; then
     if [[ $(id -u) = 0 ]]; then
         user=proa-bench
         id $user >/dev/null 2>&1 || useradd -m $user
-        chown $user "$work"
+        chown -R $user "$work"
+        # Without a configuration, podman may choose the vfs driver, which copies the image for each container.
+        conf=$(getent passwd $user | cut -d: -f6)/.config/containers
+        install -d -o $user "${conf%/*}" "$conf"
+        printf '[storage]\ndriver = "overlay"\n' > "$conf/storage.conf"
         # The session has its own /sys/fs/cgroup; the user goes away with everything that ran in it.
         trap 'hack/bench-end.sh $user "$work"' EXIT
         hack/booted.sh $user env ROUNDS="${ROUNDS:-15}" VERSION="$version" "$work/hack/bench.sh" --inside "$work"
@@ -45,7 +49,7 @@ echo 'root:x:0:0:root:/root:/bin/sh' > "$root/etc/passwd"
 tar -C "$root" -cf "$work/l.tar" .
 podman import -q "$work/l.tar" $img >/dev/null
 podman save -q -o "$work/img.tar" $img
-proa images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null | grep -qx $img || proa load -i "$work/img.tar" >/dev/null
+proa images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null | grep -qx $img || proa load -q -i "$work/img.tar" >/dev/null
 
 # measure ROW TOOL=CMD...: the tools take turns, one run each per round; the row's medians go to the results.
 measure() {
