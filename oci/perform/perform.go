@@ -105,6 +105,9 @@ func (p *performer) init() error {
 	if err := p.setNames(); err != nil {
 		return err
 	}
+	if err := p.raiseLoopback(); err != nil {
+		return err
+	}
 	if err := p.lookPath(); err != nil {
 		return err
 	}
