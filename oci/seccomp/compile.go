@@ -35,34 +35,39 @@ func Default(path string, caps []string, cacheDir string) (Filter, error) {
 	unix.Uname(&u)
 	key := identity + "\n" + unix.ByteSliceToString(u.Release[:]) + "\n" + strings.Join(caps, ",")
 	return cached(key, cacheDir, func() (Filter, error) {
-		s, err := parseFrom(path, read, caps)
+		data, err := read()
 		if err != nil {
-			return Filter{}, err
+			return Filter{}, fmt.Errorf("reading the seccomp profile: %w", err)
 		}
-		return compile(s)
+		s, err := Parse(data, caps)
+		if err == nil {
+			var f Filter
+			if f, err = compile(s); err == nil {
+				return f, nil
+			}
+		}
+		if path != "" {
+			err = fmt.Errorf("%q: %w", path, err)
+		}
+		return Filter{}, err
 	})
 }
 
 // Load is the profile at path, or the system's, as config.json has it.
 func Load(path string, caps []string) (*specs.LinuxSeccomp, error) {
-	_, read, err := source(path)
+	identity, read, err := source(path)
 	if err != nil {
 		return nil, err
 	}
-	return parseFrom(path, read, caps)
-}
-
-// parseFrom reads a profile; its errors name the file that the user chose.
-func parseFrom(path string, read func() ([]byte, error), caps []string) (*specs.LinuxSeccomp, error) {
 	data, err := read()
 	if err != nil {
 		return nil, fmt.Errorf("reading the seccomp profile: %w", err)
 	}
 	s, err := Parse(data, caps)
-	if err != nil && path != "" {
-		return nil, fmt.Errorf("%w; the profile is %q", err, path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Fields(identity)[0], err)
 	}
-	return s, err
+	return s, nil
 }
 
 // Compile turns the seccomp section of config.json into a filter, cached in cacheDir unless that is empty.
