@@ -6,9 +6,11 @@ package tests
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/proa-containers/proa/tests/harness"
@@ -23,6 +25,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "set up the tests:", err)
 		os.Exit(1)
 	}
+	// A shell's background job ignores these, and a child would inherit that; what is caught is reset at exec.
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGHUP, syscall.SIGINT)
+	go func() {
+		<-stop
+		_ = env.Close()
+		os.Exit(1)
+	}()
 	code := m.Run()
 	if err := env.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "clean up after the tests:", err)

@@ -206,6 +206,15 @@ func TestRunRmLeavesNothing(t *testing.T) {
 	equal(t, "mounts", strings.Join(e.Mounts(t), " "), "")
 }
 
+func TestRunResetsSignals(t *testing.T) {
+	// nohup and a shell's background jobs ignore signals; a container must be able to receive them all the same.
+	c := run(t, "cat", "/proc/self/status")
+	c.Args = append([]string{"env", "--ignore-signal=INT,HUP,TERM,USR1,PIPE", "--block-signal=USR2"}, c.Args...)
+	s := c.OK(t).Stdout
+	equal(t, "ignored", field(s, "SigIgn"), "0000000000000000")
+	equal(t, "blocked", field(s, "SigBlk"), "0000000000000000")
+}
+
 // sameFiles wants the store to hold what storeFiles listed before, and names what came or went.
 func sameFiles(t testing.TB, e *harness.Env, before string) {
 	t.Helper()

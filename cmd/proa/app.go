@@ -109,6 +109,9 @@ func main() {
 	if storage.Reexec() { // a layer is being unpacked
 		return
 	}
+	if isRuntime(os.Args[0]) {
+		os.Exit(runRuntime(os.Args))
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	cmds := newApp(a)

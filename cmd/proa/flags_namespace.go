@@ -70,7 +70,7 @@ func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
 	n.Hostname, n.Domainname = c.String("hostname"), c.String("domainname")
 	for _, name := range []string{n.Hostname, n.Domainname} {
 		if len(name) > 64 || strings.ContainsFunc(name, badHostRune) {
-			return fmt.Errorf("invalid hostname or domainname %q: up to 64 letters, digits, - _ and .", name)
+			return fmt.Errorf("invalid host name or domain name %q: up to 64 letters, digits, - _ and .", name)
 		}
 	}
 	for _, h := range c.StringSlice("add-host") {
