@@ -97,6 +97,9 @@ func (p *performer) become() error {
 		return err
 	}
 	p.ownStreams()
+	if err := leaveKeyring(); err != nil {
+		return err
+	}
 	if !pr.Terminal {
 		if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
 			return fail("start a session", err)
