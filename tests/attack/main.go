@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 	"unsafe"
@@ -14,7 +15,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: attack exe PATH | hunt | syscalls")
+		fmt.Fprintln(os.Stderr, "usage: attack exe PATH | hunt | syscalls | key | with-key COMMAND [ARGUMENT...]")
 		os.Exit(2)
 	}
 	switch os.Args[1] {
@@ -24,7 +25,39 @@ func main() {
 		hunt()
 	case "syscalls":
 		syscalls()
+	case "key":
+		readKey()
+	case "with-key":
+		withKey(os.Args[2:])
 	}
+}
+
+const keyName = "proa-test-secret"
+
+// withKey runs a command in a session that has a key. It runs on the host.
+func withKey(args []string) {
+	runtime.LockOSThread()
+	_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+	if err == nil {
+		_, err = unix.AddKey("user", keyName, []byte("s3cr3t"), unix.KEY_SPEC_SESSION_KEYRING)
+	}
+	if err == nil {
+		err = unix.Exec(args[0], args, os.Environ())
+	}
+	report("with-key", err)
+	os.Exit(1)
+}
+
+// readKey reads that key.
+func readKey() {
+	id, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", keyName, 0)
+	if err == nil {
+		b := make([]byte, 64)
+		var n int
+		n, err = unix.KeyctlBuffer(unix.KEYCTL_READ, id, b, 0)
+		fmt.Println("read", string(b[:max(n, 0)]))
+	}
+	report("key", err)
 }
 
 // overwrite opens an executable, reports its seals and tries to write to it.
@@ -109,15 +142,11 @@ func syscalls() {
 	}{
 		{"mount", unix.SYS_MOUNT, f, d, f, 0, 0},
 		{"umount2", unix.SYS_UMOUNT2, d, 0, 0, 0, 0},
-		{"unshare", unix.SYS_UNSHARE, unix.CLONE_NEWUSER, 0, 0, 0, 0},
-		{"unshare-mnt", unix.SYS_UNSHARE, unix.CLONE_NEWNS, 0, 0, 0, 0},
-		{"setns", unix.SYS_SETNS, 0, 0, 0, 0, 0},
+		{"unshare", unix.SYS_UNSHARE, unix.CLONE_NEWNS, 0, 0, 0, 0},
 		{"pivot_root", unix.SYS_PIVOT_ROOT, d, d, 0, 0, 0},
-		{"open_tree", unix.SYS_OPEN_TREE, 0, d, 0, 0, 0},
+		{"open_tree", unix.SYS_OPEN_TREE, 0, d, unix.OPEN_TREE_CLONE, 0, 0},
 		{"move_mount", unix.SYS_MOVE_MOUNT, 0, d, 0, d, 0},
 		{"fsopen", unix.SYS_FSOPEN, f, 0, 0, 0, 0},
-		{"keyctl", unix.SYS_KEYCTL, 0, 0, 0, 0, 0},
-		{"add_key", unix.SYS_ADD_KEY, f, d, 0, 0, 0},
 		{"bpf", unix.SYS_BPF, 0, 0, 0, 0, 0},
 		{"perf_event_open", unix.SYS_PERF_EVENT_OPEN, 0, 0, 0, 0, 0},
 		{"userfaultfd", unix.SYS_USERFAULTFD, 0, 0, 0, 0, 0},
