@@ -174,10 +174,7 @@ func TestCVE2025_52565(t *testing.T) {
 		}
 		volume := env.TempDir(t)
 		symlink(t, to, volume, "console")
-		r = run(t, "-t", "-v", volume+":/dev", "--", "cat", "/proc/self/mountinfo").Run(t)
-		if strings.Contains(r.Stdout, " "+to+" rw") && to != "/etc/passwd" || strings.Contains(r.Stdout, " /etc/passwd ") {
-			t.Errorf("a volume at /dev: the terminal was bound at %s: %s", to, r.Stdout)
-		}
+		refused(t, run(t, "-t", "-v", volume+":/dev", "--", "true"), 125, "/dev/console")
 	}
 }
 
