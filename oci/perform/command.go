@@ -98,6 +98,9 @@ func (p *performer) become() error {
 		return err
 	}
 	p.ownStreams()
+	if err := leaveKeyring(); err != nil {
+		return err
+	}
 	if !pr.Terminal {
 		if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
 			return fail("start a session", err)
@@ -138,13 +141,14 @@ func (p *performer) become() error {
 }
 
 // enterCwd enters the working directory and checks that it lies inside the root: the kernel marks a directory
-// that can't be reached from it with a path that does not begin with a slash.
+// that can't be reached from it with a path that does not begin with a slash. Magic links are refused, since
+// /proc/self/fd still holds what this process has open (CVE-2024-21626).
 func (p *performer) enterCwd() error {
 	dir := p.Process.Cwd
 	if dir == "" {
 		dir = "/"
 	}
-	if err := unix.Chdir(dir); err != nil {
+	if err := chdir(dir); err != nil {
 		e := asError(fail(fmt.Sprintf("enter the working directory %q", dir), err))
 		if err == unix.EACCES {
 			e.Kind = plan.KindNotInvokable
@@ -157,4 +161,16 @@ func (p *performer) enterCwd() error {
 		return &plan.Error{Step: fmt.Sprintf("enter the working directory %q", dir), Text: "it lies outside of the container's root"}
 	}
 	return nil
+}
+
+// chdir is chdir(2) that follows no magic link.
+func chdir(dir string) error {
+	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Fchdir(fd)
 }
