@@ -13,5 +13,6 @@ func commands(a *app) []*cli.Command {
 		newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
 		newContainerCommand(a),
+		newDoctorCommand(a),
 	}
 }
