@@ -1,6 +1,6 @@
 // Package host owns what proa needs of the machine under it: the checks, what each is needed for, and the commands that
 // mend what is missing. It leaves using the host to libpod and its packages. It runs in proa as the invoking user,
-// outside of proa's user namespace, and changes nothing.
+// outside of proa's user namespace, and changes nothing but that proa's own directories are made.
 package host
 
 import (
@@ -16,7 +16,7 @@ type Status string
 const (
 	OK      Status = "ok"
 	Warning Status = "warning" // proa runs, and something is slower or refused
-	Missing Status = "missing" // proa can't run containers
+	Missing Status = "missing" // proa can't run containers, or not those of most images
 )
 
 // Check is one question to the host and its answer.
@@ -34,6 +34,7 @@ type Host struct {
 	UID     int
 	User    string
 	Home    string
+	TempDir string                                      // on the file system of the images, for trying an overlay
 	Release string                                      // of the kernel, as uname(2) says
 	Getenv  func(string) string                         // the user's environment
 	SubIDs  func(uid int) (uids, gids int, err error)   // how many subordinate ids the user has
@@ -44,7 +45,8 @@ type Host struct {
 
 // Checks asks everything, in the order in which one missing thing explains the next.
 func (h Host) Checks(ctx context.Context) []Check {
-	out := []Check{h.kernel(), h.userNS(ctx), h.subIDs(), h.mappers(), h.runDir(), h.overlay(ctx)}
+	ns := h.userNS(ctx)
+	out := []Check{h.kernel(), ns, h.subIDs(), h.mappers(), h.runDir(), h.overlay(ctx, ns)}
 	out = append(out, h.cgroups()...)
 	out = append(out, h.session(), h.linger(), h.tun())
 	return append(out, h.configs()...)

@@ -28,10 +28,11 @@ func Local() (Host, error) {
 		UID: uid, User: strconv.Itoa(uid), Home: os.Getenv("HOME"),
 		Release: unix.ByteSliceToString(u.Release[:]),
 		Getenv:  os.Getenv, SubIDs: rootless.SubIDs, UserNS: tryUserNS, Overlay: tryOverlay,
-		RunDir: func() (string, error) {
-			p, err := config.Resolve(uid, rootless.Rootless())
-			return p.RunDir, err
-		},
+	}
+	paths, pathErr := config.Resolve(uid, rootless.Rootless())
+	h.RunDir = func() (string, error) { return paths.RunDir, pathErr }
+	if h.TempDir = paths.DataDir; pathErr != nil { // then DataDir may not have been made
+		h.TempDir = h.Home
 	}
 	if u, err := user.LookupId(h.User); err == nil {
 		h.User = u.Username

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,8 @@ func (h Host) runDir() Check {
 	remedy := "sudo loginctl enable-linger " + h.User + ", then log in anew"
 	dir, err := h.RunDir()
 	switch {
+	case err != nil && h.Getenv("XDG_RUNTIME_DIR") != "":
+		return c.fail(Missing, err.Error(), fmt.Sprintf("export XDG_RUNTIME_DIR=/run/user/%d; where that is missing: %s", h.UID, remedy))
 	case err != nil:
 		return c.fail(Missing, err.Error(), remedy)
 	case h.Getenv("XDG_RUNTIME_DIR") == "":
@@ -94,6 +98,9 @@ func (h Host) linger() Check {
 func (h Host) tun() Check {
 	c := Check{Name: "/dev/net/tun", Needed: "a container's network to the outside"}
 	f, err := os.OpenFile(h.path("/dev/net/tun"), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return c.fail(Warning, "you may not open it", "sudo chmod 0666 /dev/net/tun")
+	}
 	if err != nil {
 		return c.fail(Warning, err.Error(), "sudo modprobe tun && echo tun | sudo tee /etc/modules-load.d/tun.conf")
 	}

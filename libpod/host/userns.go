@@ -96,9 +96,13 @@ func (h Host) look(name string) string {
 	return ""
 }
 
-func (h Host) overlay(ctx context.Context) Check {
+// overlay tries one in a user namespace, of which the answer is ns.
+func (h Host) overlay(ctx context.Context, ns Check) Check {
 	c := Check{Name: "overlay", Needed: "sharing image layers between containers"}
-	dir, err := os.MkdirTemp(h.Home, ".proa-doctor-")
+	if ns.Status != OK {
+		return c.fail(Missing, "not tried without a user namespace", ns.Remedy)
+	}
+	dir, err := os.MkdirTemp(h.TempDir, ".proa-doctor-")
 	if err != nil {
 		return c.fail(Missing, err.Error(), "export HOME to a directory that you can write to")
 	}
@@ -107,7 +111,7 @@ func (h Host) overlay(ctx context.Context) Check {
 		if h.Root == "" && !strings.Contains(h.read("/proc/filesystems"), "\toverlay") {
 			return c.fail(Missing, err.Error(), "sudo modprobe overlay && echo overlay | sudo tee /etc/modules-load.d/overlay.conf")
 		}
-		return c.fail(Missing, err.Error(), "export XDG_DATA_HOME to a directory on ext4, xfs, btrfs or tmpfs, if user namespaces are allowed")
+		return c.fail(Missing, err.Error(), "export XDG_DATA_HOME to a directory on ext4, xfs, btrfs or tmpfs")
 	}
-	return c.pass("mounted in a user namespace, on the file system of " + h.Home)
+	return c.pass("mounted in a user namespace, on the file system of " + h.TempDir)
 }
