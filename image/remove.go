@@ -22,6 +22,26 @@ type Removed struct {
 	Deleted  []string // image ids
 }
 
+// UsedError is ErrInUse with the containers that use the image, as the store knows them.
+type UsedError struct {
+	Ref        string
+	Containers []storage.Container
+}
+
+func (e *UsedError) Error() string {
+	var names []string
+	for _, c := range e.Containers {
+		label := c.ID[:min(12, len(c.ID))]
+		if len(c.Names) > 0 {
+			label = c.Names[0]
+		}
+		names = append(names, label)
+	}
+	return fmt.Sprintf("remove image %q: %v by container %s; remove the container first (proa rm)", e.Ref, ErrInUse, strings.Join(names, ", "))
+}
+
+func (e *UsedError) Unwrap() error { return ErrInUse }
+
 // Remove takes a name from an image, and removes the image with its last name. Given an id it removes the image with its
 // name. ErrInUse when a container of any tool is made from the image; with Force a name is taken from it even then.
 func Remove(ctx context.Context, s *storage.Store, ref string, o RemoveOptions) (Removed, error) {
@@ -53,31 +73,20 @@ func Remove(ctx context.Context, s *storage.Store, ref string, o RemoveOptions) 
 		}
 		return Removed{Untagged: []string{match}}, nil
 	case len(users) > 0:
-		return Removed{}, fmt.Errorf("remove image %q: %w by container %s; remove the container first (proa rm)", ref, ErrInUse, strings.Join(users, ", "))
+		return Removed{}, &UsedError{Ref: ref, Containers: users}
 	case match == "" && len(rec.Names) > 1 && !o.Force:
 		return Removed{}, fmt.Errorf("remove image %q: it has the names %s; remove them one by one, or give --force", ref, strings.Join(rec.Names, ", "))
 	}
 	return deleteImage(s, rec, o.KeepParents)
 }
 
-// usersOf are the names of the containers made from an image.
-func usersOf(s *storage.Store, id string) ([]string, error) {
+// usersOf are the containers made from an image.
+func usersOf(s *storage.Store, id string) ([]storage.Container, error) {
 	containers, err := s.Containers()
 	if err != nil {
 		return nil, err
 	}
-	var users []string
-	for _, c := range containers {
-		if c.ImageID != id {
-			continue
-		}
-		label := c.ID[:min(12, len(c.ID))]
-		if len(c.Names) > 0 {
-			label = c.Names[0]
-		}
-		users = append(users, label)
-	}
-	return users, nil
+	return slices.DeleteFunc(containers, func(c storage.Container) bool { return c.ImageID != id }), nil
 }
 
 func deleteImage(s *storage.Store, rec storage.Image, keepParents bool) (Removed, error) {

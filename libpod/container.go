@@ -112,6 +112,10 @@ func (e *Engine) Status(c *Container) Status {
 			return st
 		}
 		if !e.awaitExit(c.ID, exitFile, &exit) {
+			if run, ok := e.writtenDown(c); ok { // by another command, meanwhile
+				st.State, st.Run = Exited, run
+				return st
+			}
 			exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
 			st.Run.Error = "the container ended while its monitor was gone"
 		}
@@ -119,6 +123,22 @@ func (e *Engine) Status(c *Container) Status {
 	st.State = Exited
 	st.Run.ExitCode, st.Run.OOMKilled, st.Run.FinishedAt = exit.Code, exit.OOMKilled, exit.FinishedAt
 	return st
+}
+
+// writtenDown is the last run as the record has it, once the run directory has been cleared.
+func (e *Engine) writtenDown(c *Container) (Run, bool) {
+	if _, err := os.Stat(filepath.Join(e.runDir(c.ID), monitor.InitFile)); err == nil {
+		return Run{}, false
+	}
+	r, err := e.state.Find(c.ID)
+	if err != nil {
+		return Run{}, false
+	}
+	now, err := decode(r)
+	if err != nil || now.Last == nil {
+		return Run{}, false
+	}
+	return *now.Last, true
 }
 
 // awaitExit waits for the exit file of an init that has ended, for as long as its monitor lives to write it.

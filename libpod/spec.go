@@ -43,7 +43,7 @@ func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files}
+	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files, Annotations: c.Annotations, Namespace: e.namespace}
 	if root.path == "" {
 		env.Root = "rootfs"
 	}
@@ -51,6 +51,19 @@ func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
 		env.Devices = hostDevices()
 	}
 	return spec.New(c.Config, env)
+}
+
+// namespace is the path of a namespace of the running container ref.
+func (e *Engine) namespace(ref, kind string) (string, error) {
+	c, err := e.Lookup(ref)
+	if err != nil {
+		return "", err
+	}
+	st := e.Status(c)
+	if st.PID == 0 {
+		return "", &WrongStateError{c.Name, st.State, "is not running"}
+	}
+	return fmt.Sprintf("/proc/%d/ns/%s", st.PID, kind), nil
 }
 
 // checkLimits refuses a limit that can't be held: no option is without effect.

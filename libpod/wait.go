@@ -28,11 +28,10 @@ func (e *Engine) Wait(ctx context.Context, c *Container) (Run, error) {
 	st := e.Status(c)
 	if st.State == Created {
 		// Another command settled it meanwhile, and its record has the answer.
-		if r, err := e.state.Find(c.ID); err == nil {
-			if now, err := decode(r); err == nil && now.Last != nil {
-				return *now.Last, nil
-			}
-		} else if init.PID != 0 {
+		if run, ok := e.writtenDown(c); ok {
+			return run, nil
+		}
+		if init.PID != 0 {
 			return Run{ExitCode: lostMonitor}, fmt.Errorf("container %q is gone: %w", c.Name, state.ErrNotFound)
 		}
 	}

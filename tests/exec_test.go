@@ -62,16 +62,16 @@ func TestExecErrors(t *testing.T) {
 	name := start(t, env, "sleep", "1000")
 	refused(t, env.Proa("exec", name, "no-such-command"), 127, "no-such-command")
 	refused(t, env.Proa("exec", name, "/etc/notexec"), 126, "/etc/notexec")
-	refused(t, env.Proa("exec", "no-such-container", "true"), 125, "no-such-container")
-	refused(t, env.Proa("exec", "-u", "nobody-here", name, "true"), 125, "nobody-here")
+	refused(t, env.Proa("exec", "no-such-container", "true"), ownError, "no-such-container")
+	refused(t, env.Proa("exec", "-u", "nobody-here", name, "true"), ownError, "nobody-here")
 	env.Proa("stop", "-t", "0", name).OK(t)
-	refused(t, env.Proa("exec", name, "true"), 125, name, "running")
+	refused(t, env.Proa("exec", name, "true"), ownError, name, "running")
 }
 
 func TestExecEndsWithContainer(t *testing.T) {
 	name := start(t, env, "sleep", "1000")
 	env.Proa("exec", "-d", name, "sleep", "1000").OK(t)
-	env.Proa("rm", "-f", "-t", "0", name).OK(t)
+	env.Proa("rm", "-f", name).OK(t)
 }
 
 func TestExecLeavesContainerRunning(t *testing.T) {

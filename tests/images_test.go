@@ -32,9 +32,9 @@ func TestRmi(t *testing.T) {
 	equal(t, "only the name goes", e.Proa("images", "--format", "{{.Repository}}:{{.Tag}}").OK(t).Out(), "localhost/b:2")
 	name := containerName(t)
 	e.Proa("run", "-d", "--network=none", "--name", name, "localhost/b:2", "sleep", "1000").OK(t)
-	refused(t, e.Proa("rmi", "localhost/b:2"), 125, name)
-	e.Proa("rm", "-f", "-t", "0", name).OK(t)
+	refused(t, e.Proa("rmi", "localhost/b:2"), ownError, name)
+	e.Proa("rm", "-f", name).OK(t)
 	e.Proa("rmi", "localhost/b:2").OK(t)
 	pullLeftNothing(t, e)
-	refused(t, e.Proa("rmi", "localhost/b:2"), 125, "localhost/b:2")
+	refused(t, e.Proa("rmi", "localhost/b:2"), ownError, "localhost/b:2")
 }

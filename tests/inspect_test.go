@@ -61,7 +61,7 @@ func TestInspectImage(t *testing.T) {
 }
 
 func TestInspectErrors(t *testing.T) {
-	refused(t, env.Proa("inspect", "no-such-thing"), 125, "no-such-thing")
+	refused(t, env.Proa("inspect", "no-such-thing"), ownError, "no-such-thing")
 	name := start(t, env, "sleep", "1000")
-	refused(t, env.Proa("inspect", "--format", "{{.Nope", name), 125, "format")
+	refused(t, env.Proa("inspect", "--format", "{{.Nope", name), ownError, "format")
 }

@@ -25,9 +25,9 @@ func TestKill(t *testing.T) {
 		}
 		equal(t, "kill prints", env.Proa(append(args, name)...).OK(t).Out(), name)
 		equal(t, "wait", env.Proa("wait", name).OK(t).Out(), c.code)
-		refused(t, env.Proa("kill", name), 125, name, "running")
+		refused(t, env.Proa("kill", name), ownError, name, "running")
 	}
 	name := start(t, env, "sleep", "1000")
-	refused(t, env.Proa("kill", "-s", "NOSUCH", name), 125, "NOSUCH")
-	refused(t, env.Proa("kill", "no-such-container"), 125, "no-such-container")
+	refused(t, env.Proa("kill", "-s", "NOSUCH", name), ownError, "NOSUCH")
+	refused(t, env.Proa("kill", "no-such-container"), ownError, "no-such-container")
 }

@@ -36,5 +36,5 @@ func TestPs(t *testing.T) {
 			t.Errorf("--format json: %q", l)
 		}
 	}
-	refused(t, e.Proa("ps", "--filter", "nonsense=1"), 125, "nonsense")
+	refused(t, e.Proa("ps", "--filter", "nonsense=1"), ownError, "nonsense")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -79,7 +80,7 @@ func TestRunWorkdir(t *testing.T) {
 	equal(t, "default", run(t, "pwd").OK(t).Out(), "/")
 	equal(t, "-w", run(t, "-w", "/tmp", "--", "pwd").OK(t).Out(), "/tmp")
 	equal(t, "-w made", run(t, "-w", "/new/dir", "--", "pwd").OK(t).Out(), "/new/dir")
-	refused(t, run(t, "-w", "/etc/passwd", "--", "pwd"), 126, "/etc/passwd")
+	refused(t, run(t, "-w", "/etc/passwd", "--", "pwd"), 125, "/etc/passwd")
 	refused(t, run(t, "-w", "relative", "--", "pwd"), 125, "relative")
 }
 
@@ -185,7 +186,7 @@ func TestRunEntrypoint(t *testing.T) {
 func TestRunName(t *testing.T) {
 	name := start(t, env, "sleep", "1000")
 	r := refused(t, env.Proa("run", "--network=none", "--name", name, image, "true"), 125, name)
-	if !strings.Contains(r.Stderr, "rm") && !strings.Contains(r.Stderr, "--replace") {
+	if !strings.Contains(r.Stderr, "remove") {
 		t.Errorf("the error does not say what to do: %s", r.Stderr)
 	}
 	refused(t, env.Proa("run", "--rm", "--network=none", "--name", "bad/name", image, "true"), 125, "bad/name")
@@ -201,8 +202,33 @@ func TestRunRmLeavesNothing(t *testing.T) {
 	}
 	equal(t, "ps -aq", e.Proa("ps", "-aq").OK(t).Out(), "")
 	harness.Eventually(t, "the run's processes end", func() bool { return ownedProcesses(e) == procs })
-	equal(t, "files", storeFiles(t, e), files)
+	sameFiles(t, e, files)
 	equal(t, "mounts", strings.Join(e.Mounts(t), " "), "")
+}
+
+func TestRunResetsSignals(t *testing.T) {
+	// nohup and a shell's background jobs ignore signals; a container must be able to receive them all the same.
+	c := run(t, "cat", "/proc/self/status")
+	c.Args = append([]string{"env", "--ignore-signal=INT,HUP,TERM,USR1,PIPE", "--block-signal=USR2"}, c.Args...)
+	s := c.OK(t).Stdout
+	equal(t, "ignored", field(s, "SigIgn"), "0000000000000000")
+	equal(t, "blocked", field(s, "SigBlk"), "0000000000000000")
+}
+
+// sameFiles wants the store to hold what storeFiles listed before, and names what came or went.
+func sameFiles(t testing.TB, e *harness.Env, before string) {
+	t.Helper()
+	old, now := strings.Split(before, "\n"), strings.Split(storeFiles(t, e), "\n")
+	for _, f := range now {
+		if !slices.Contains(old, f) {
+			t.Errorf("left behind: %s", f)
+		}
+	}
+	for _, f := range old {
+		if !slices.Contains(now, f) {
+			t.Errorf("gone: %s", f)
+		}
+	}
 }
 
 func owner(t testing.TB, path string) int {
@@ -283,7 +309,7 @@ func TestRunNetwork(t *testing.T) {
 	e := withImage(t, env)
 	equal(t, "--network host", e.Proa("run", "--rm", "--network", "host", image, "readlink", "/proc/self/ns/net").OK(t).Out(), host)
 	refused(t, e.Proa("run", "--rm", "--network", "nonsense", image, "true"), 125, "nonsense")
-	refused(t, e.Proa("run", "--rm", "-p", "8080:80", image, "true"), 125, "-p")
+	refused(t, e.Proa("run", "--rm", "-p", "8080:80", image, "true"), 125, "publish")
 }
 
 func TestRunRootfs(t *testing.T) {

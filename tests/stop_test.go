@@ -18,7 +18,7 @@ func TestStop(t *testing.T) {
 	equal(t, "stop prints", env.Proa("stop", name).OK(t).Out(), name)
 	equal(t, "exit code", exitCode(t, name), "5")
 	env.Proa("stop", name).OK(t) // stopped already: fine
-	refused(t, env.Proa("stop", "no-such-container"), 125, "no-such-container")
+	refused(t, env.Proa("stop", "no-such-container"), ownError, "no-such-container")
 }
 
 func TestStopKillsAfterTimeout(t *testing.T) {
@@ -44,6 +44,6 @@ func TestStopSeveral(t *testing.T) {
 	a, b := start(t, env, "sh", "-c", trapTerm), start(t, env, "sh", "-c", trapTerm)
 	waitLog(t, a, "ready")
 	waitLog(t, b, "ready")
-	r := refused(t, env.Proa("stop", a, "no-such-container", b), 125, "no-such-container")
+	r := refused(t, env.Proa("stop", a, "no-such-container", b), ownError, "no-such-container")
 	equal(t, "the others are stopped", r.Out(), a+"\n"+b)
 }

@@ -20,15 +20,11 @@ func TestRunTerminal(t *testing.T) {
 	term.Expect(t, "33 101")
 	term.Expect(t, "/dev/pts/0")
 	term.Resize(t, 40, 120)
-	harness.Eventually(t, "the container's terminal has the new size", func() bool {
-		term.Type(t, "stty size\n")
-		return strings.Contains(term.Screen(), "40 120")
-	})
-	term.Type(t, "sleep 1000\n")
-	term.Expect(t, "sleep 1000")
-	time.Sleep(200 * time.Millisecond) // until the shell has started it
+	term.Type(t, "while test \"$(stty size)\" != '40 120'; do sleep 0.05; done; echo new=$((40+1))\n")
+	term.Expect(t, "new=41")
+	term.Type(t, "(trap 'echo int=$((40+2)); exit' INT; echo up=$((40+3)); while :; do sleep 0.05; done)\n")
+	term.Expect(t, "up=43")
 	term.Type(t, "\x03")
-	term.Type(t, "echo int=$((40+2))\n")
 	term.Expect(t, "int=42")
 	term.Type(t, "exit 7\n")
 	if code := term.Wait(t); code != 7 {

@@ -7,7 +7,7 @@ func TestWait(t *testing.T) {
 	b := start(t, env, "sh", "-c", "exit 200")
 	equal(t, "wait", env.Proa("wait", a, b).OK(t).Out(), "4\n200")
 	equal(t, "wait again", env.Proa("wait", a).OK(t).Out(), "4")
-	refused(t, env.Proa("wait", "no-such-container"), 125, "no-such-container")
+	refused(t, env.Proa("wait", "no-such-container"), ownError, "no-such-container")
 }
 
 func TestWaitOutlivesRm(t *testing.T) {

@@ -38,7 +38,7 @@ func newPull(a *app) *cli.Command {
 				return err
 			}
 			if c.NArg() != 1 {
-				return errors.New("pull takes one image name (flags come before it)")
+				return fmt.Errorf("pull takes one image name, with the flags before it; it was given %q", c.Args().Slice())
 			}
 			s, err := a.store(c)
 			if err != nil {

@@ -23,6 +23,8 @@ func main() {
 		os.Exit(perform.Init(os.Args[2:]))
 	case "exec":
 		os.Exit(perform.Exec(os.Args[2:]))
+	case "exec-joined":
+		os.Exit(perform.ExecJoined(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
 	case "hello":

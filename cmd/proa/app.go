@@ -64,13 +64,17 @@ func newApp(a *app) *cli.App {
 		Commands:                  commands(a),
 		Writer:                    a.out,
 		ErrWriter:                 a.err,
-		UseShortOptionHandling:    true,
 		DisableSliceFlagSeparator: true,
 		HideHelpCommand:           true,
 		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageError,
+		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
 		Action: func(c *cli.Context) error {
+			if c.Bool("version") {
+				_, err := fmt.Fprintln(a.out, "proa version", version)
+				return err
+			}
 			if c.Args().Present() {
 				return fmt.Errorf("%q is not a proa command; `proa --help` lists them", c.Args().First())
 			}
@@ -84,7 +88,7 @@ func newApp(a *app) *cli.App {
 // prepare makes every command treat its arguments as docker does.
 func prepare(list []*cli.Command) {
 	for _, c := range list {
-		c.OnUsageError, c.UseShortOptionHandling, c.HideHelpCommand = usageError, true, true
+		c.OnUsageError, c.HideHelpCommand = usageError, true
 		if len(c.Subcommands) > 0 {
 			c.Action = func(ctx *cli.Context) error {
 				if ctx.Args().Present() {
@@ -105,9 +109,13 @@ func main() {
 	if storage.Reexec() { // a layer is being unpacked
 		return
 	}
+	if isRuntime(os.Args[0]) {
+		os.Exit(runRuntime(os.Args))
+	}
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := newApp(a).RunContext(ctx, os.Args)
+	cmds := newApp(a)
+	err := cmds.RunContext(ctx, canonical(cmds, os.Args))
 	stop()
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {

@@ -110,6 +110,14 @@ func (s *session) proxySignals() (stop func()) {
 	return func() { signal.Stop(all); close(all) }
 }
 
+// attachContext is ctx, but where signals go to the container they do not end proa.
+func attachContext(ctx context.Context, sigProxy bool) context.Context {
+	if sigProxy {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
 // ended maps the end of an attached session to proa's own: the container's exit status, or nothing after a detach.
 func ended(exit monitor.Exit, err error) error {
 	switch {

@@ -12,7 +12,8 @@ func commands(a *app) []*cli.Command {
 		newRmiCommand(a),
 		newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
-		newContainerCommand(a),
+		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
+		newVersionCommand(a), newUnshareCommand(a),
 		newDoctorCommand(a),
 	}
 }

@@ -14,6 +14,7 @@ func newContainerCommand(a *app) *cli.Command {
 		Subcommands: []*cli.Command{
 			newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
+			newPsCommand(a), newInspectCommand(a, "container"),
 		},
 	}
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/docker/go-units"
@@ -86,45 +84,15 @@ func printImages(a *app, o imagesOptions, list []image.Listed) error {
 	case o.quiet && o.format == "":
 		o.format = "{{.ID}}"
 	case o.format == "json":
-		for _, row := range rows {
-			data, err := json.Marshal(row)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(a.out, string(data))
-		}
-		return nil
+		return printJSONLines(a, rows)
 	case o.format == "" || o.format == "table":
 		o.format = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 		if o.digests {
 			o.format = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 		}
 	}
-	return printRows(a, o.format, rows)
-}
-
-func printRows(a *app, format string, rows []imageRow) error {
-	format, table := strings.CutPrefix(format, "table ")
-	t, err := parseTemplate(format)
-	if err != nil || t == nil {
-		return err
-	}
-	out := a.out
-	if table {
-		w := tabwriter.NewWriter(a.out, 0, 0, 3, ' ', 0)
-		defer w.Flush()
-		out = w
-		head := imageRow{"REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "CREATED AT", "SIZE", "SIZE", "CONTAINERS", "SHARED SIZE", "UNIQUE SIZE"}
-		if err := t.print(out, head); err != nil {
-			return err
-		}
-	}
-	for _, row := range rows {
-		if err := t.print(out, row); err != nil {
-			return err
-		}
-	}
-	return nil
+	head := imageRow{"REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "CREATED AT", "SIZE", "SIZE", "CONTAINERS", "SHARED SIZE", "UNIQUE SIZE"}
+	return printRows(a, o.format, head, rows)
 }
 
 // imageRows are an image's names; one without a name has "<none>".

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
 )
 
@@ -21,7 +22,11 @@ func newRmiCommand(a *app) *cli.Command {
 			if c.NArg() == 0 {
 				return errors.New("rmi takes at least one image; `proa images` lists them")
 			}
-			s, err := a.store(c.Context)
+			e, err := a.engine(c.Context)
+			if err != nil {
+				return err
+			}
+			s, err := e.Store()
 			if err != nil {
 				return err
 			}
@@ -35,10 +40,24 @@ func newRmiCommand(a *app) *cli.Command {
 					fmt.Fprintln(a.out, "Deleted: sha256:"+id)
 				}
 				if err != nil && !(c.Bool("force") && errors.Is(err, image.ErrNotFound)) {
-					errs = append(errs, err)
+					errs = append(errs, nameUsers(e, err))
 				}
 			}
 			return errors.Join(errs...)
 		},
 	}
+}
+
+// nameUsers puts the names that the engine has for containers in place of the store's.
+func nameUsers(e *libpod.Engine, err error) error {
+	var used *image.UsedError
+	if !errors.As(err, &used) {
+		return err
+	}
+	for i, c := range used.Containers {
+		if ctr, err := e.Lookup(c.ID); err == nil {
+			used.Containers[i].Names = []string{ctr.Name}
+		}
+	}
+	return used
 }

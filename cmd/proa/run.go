@@ -72,7 +72,7 @@ func runRun(a *app, c *cli.Context) error {
 		fmt.Fprintln(a.out, ctr.ID)
 		return nil
 	}
-	exit, err := s.attach(c.Context)
+	exit, err := s.attach(attachContext(c.Context, s.sigProxy))
 	s.conn.Close()
 	if err != nil {
 		return ended(exit, err) // the container goes on, and its monitor cleans up

@@ -74,7 +74,7 @@ func explain(ctx context.Context, err error, name reference.Named, a Access, s *
 	var op *net.OpError
 	errors.As(err, &code)
 	wrap := func(kind error, text string) error {
-		return fmt.Errorf("pull %q: %w; %s (%w)", name, kind, text, err)
+		return fmt.Errorf("pull %q: %w; %s (%w)", name, kind, text, oneLine{err})
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -94,8 +94,17 @@ func explain(ctx context.Context, err error, name reference.Named, a Access, s *
 	if errors.As(err, &op) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ETIMEDOUT) {
 		return wrap(ErrUnreachable, "check that "+registry+" is up and the network lets you reach it")
 	}
-	return fmt.Errorf("pull %q: %w", name, err)
+	return fmt.Errorf("pull %q: %w", name, oneLine{err})
 }
+
+// oneLine is an error of the libraries, which put one below another.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string {
+	return strings.Join(strings.FieldsFunc(e.error.Error(), func(r rune) bool { return r == '\n' }), "; ")
+}
+
+func (e oneLine) Unwrap() error { return e.error }
 
 // match finds the first remedy whose words the error has.
 func match(err error, all []remedy) (remedy, bool) {
@@ -119,8 +128,8 @@ func remedies(s *storage.Store, registry, login string) []remedy {
 		{[]string{"manifest unknown", "name unknown", "not found", "404"}, ErrNotThere, "check its name and tag"},
 		{[]string{"unauthorized", "authentication required", "access to the resource is denied", "403 (forbidden)"}, ErrUnauthorized, login},
 		{[]string{
-			"digest did not match", "does not match expected", "does not match digest", "unexpected eof", "invalid tar header", "digest mismatch",
-			"size mismatch", "gzip: invalid", "breakout", "archive/tar", "flate:", "error parsing",
+			"digest did not match", "does not match", "unexpected eof", "invalid tar header", "digest mismatch",
+			"size mismatch", "gzip: invalid", "breakout", "archive/tar", "flate:", "error parsing", "unpacking failed",
 		}, ErrCorrupt, "nothing was kept; try again, and if it stays so tell the image's publisher"},
 	}
 }

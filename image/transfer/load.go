@@ -52,7 +52,7 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 		return err
 	}
 	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
-		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, err)
+		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, oneLine{err})
 	}
 	return err
 }
@@ -148,9 +148,13 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 	var loaded []Loaded
 	for _, refs := range list {
 		// Each reference is one name of the same image.
-		names, err := r.ManifestTagsForReference(refs[0])
-		if err != nil {
-			return loaded, fmt.Errorf("%w: %w", ErrArchive, err)
+		var names []string
+		for _, ref := range refs {
+			tags, err := r.ManifestTagsForReference(ref)
+			if err != nil {
+				return loaded, fmt.Errorf("%w: %w", ErrArchive, err)
+			}
+			names = append(names, tags...)
 		}
 		one, err := loadOne(ctx, s, sys, refs[0], names, out)
 		if err != nil {

@@ -116,7 +116,7 @@ func pullNames(ctx context.Context, s *storage.Store, sys *types.SystemContext, 
 			continue
 		}
 		errs = append(errs, explain(ctx, err, name, o.Access, s))
-		if o.AllTags || ctx.Err() != nil || len(names) == 1 {
+		if o.AllTags || ctx.Err() != nil {
 			return nil, errs[len(errs)-1]
 		}
 	}

@@ -23,12 +23,12 @@ type Layer struct {
 var layers = []Layer{
 	{"cmd/proa", []string{"libpod", "image", "storage", "oci"}, "the command line may use every package below it"},
 	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci"}, "the command line of what links image transport"},
-	{"cmd/proa-init", []string{"oci"}, "init stays tiny: only what performs a plan and monitors it"},
+	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},
 	{"image", []string{"storage"}, "images know neither containers nor the engine"},
 	{"storage", nil, "wraps containers/storage and knows nothing above it"},
-	{"oci", []string{"libpod/initbin"}, "the runtime works from a bundle alone; it starts the init that initbin holds"},
+	{"oci", []string{"libpod/initbin", "storage/overlay"}, "the runtime works from a bundle alone, the init that initbin holds and a mount's parameters"},
 	{"internal", nil, "rules and their tests"},
 	{"tests", nil, "end-to-end tests drive built binaries and may not call what they test"},
 	{"hack", []string{"cmd", "libpod", "image", "storage", "oci"}, "developers' programs"},
@@ -55,7 +55,9 @@ var bans = []Ban{
 	{"cmd/proa-init", "github.com/urfave/cli", "init has no command line"},
 	{"cmd/proa-init", "go.podman.io/storage", "mounts are made in the plan"},
 	{"cmd/proa-init", "go.etcd.io/bbolt", "state belongs to the engine"},
-	{"cmd/proa-init", Module + "/libpod", "init knows no engine"},
+	{"cmd/proa-init", Module + "/libpod$", "init knows no engine"},
+	{"cmd/proa-init", Module + "/libpod/state", "init knows no engine"},
+	{"cmd/proa-init", Module + "/storage$", "the store belongs to the engine"},
 }
 
 func within(pkg, path string) bool {

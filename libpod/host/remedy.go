@@ -30,7 +30,7 @@ func Install(root, debian, fedora string) string {
 // SubIDsRemedy gives user subordinate ids. The pause process keeps the mapping it was started with.
 func SubIDsRemedy(user string) string {
 	return "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user +
-		" (choose another range if /etc/subuid gives this one to someone else), then `pkill -x -u " + user + " proa-pause`"
+		" (choose another range if /etc/subuid gives this one to someone else), then pkill -u " + user + " -f '^proa-pause '"
 }
 
 // MapperRemedy installs newuidmap and newgidmap.

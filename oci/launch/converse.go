@@ -34,6 +34,11 @@ func (c *Config) converse(fd int, p *Process) error {
 				return fmt.Errorf("decode the error of the container's init: %w", err)
 			}
 			return e
+		case plan.MsgForked:
+			if err := p.replace(body[1:n]); err != nil {
+				return err
+			}
+			continue
 		case plan.MsgConsole:
 			if p.Console, err = receive(oob[:oobn]); err != nil {
 				return err
@@ -55,6 +60,30 @@ func (c *Config) converse(fd int, p *Process) error {
 			return err
 		}
 	}
+}
+
+// replace goes on with the process the init has forked in its stead.
+func (p *Process) replace(body []byte) error {
+	g := new(plan.Go)
+	if err := json.Unmarshal(body, g); err != nil {
+		return fmt.Errorf("decode the message of the container's init: %w", err)
+	}
+	if _, err := p.proc.Wait(); err != nil {
+		return fmt.Errorf("wait for the helper that joined the namespaces: %w", err)
+	}
+	p.PidFD.Close()
+	var err error
+	p.Pid = g.Pid
+	if p.proc, err = os.FindProcess(g.Pid); err != nil {
+		return fmt.Errorf("find the container's process: %w", err)
+	}
+	fd, err := unix.PidfdOpen(g.Pid, 0)
+	if err != nil {
+		return fmt.Errorf("open a pidfd of the container's process: %w", err)
+	}
+	p.PidFD = os.NewFile(uintptr(fd), "pidfd")
+	p.StartTime, err = StartTime(g.Pid)
+	return err
 }
 
 func answer(fd int, g *plan.Go) error {

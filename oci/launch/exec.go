@@ -50,6 +50,9 @@ func Exec(c *Config, pid int, pidfd *os.File) (*Process, error) {
 	cfg.Plan = &p
 	joins := []join{{pidfd, flags}}
 	if !sameUser {
+		// From inside the container's user namespace the init may join the others, whoever the launcher is.
+		p.JoinFlags, joins[0].flags = flags, 0
+		p.FDs.Target = 1
 		f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 		if err != nil {
 			return nil, fmt.Errorf("open the container's user namespace: %w", err)

@@ -2,6 +2,8 @@ package perform
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"path"
 	"strings"
 	"syscall"
@@ -127,6 +129,9 @@ func (p *performer) become() error {
 	if p.Init {
 		return p.execReaper()
 	}
+	// The command starts with every signal at its default, whatever the caller of proa ignored (nohup): a caught
+	// signal is reset by execve, an ignored one is not.
+	signal.Notify(make(chan os.Signal, 1))
 	return invokeError(pr.Args[0], syscall.Exec(p.path, pr.Args, pr.Env))
 }
 

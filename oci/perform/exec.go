@@ -1,6 +1,11 @@
 package perform
 
 import (
+	"encoding/json"
+	"os"
+	"strconv"
+	"syscall"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/oci/plan"
@@ -10,6 +15,41 @@ import (
 // process into the container's other namespaces. The mount namespace comes last and only here: until then
 // neither this binary nor its descriptors are visible to the container's processes by name.
 func (p *performer) exec() error {
+	if p.JoinFlags != 0 {
+		return p.join()
+	}
+	return p.execJoined()
+}
+
+// join enters the container's namespaces and starts a process in them, since a process never changes its own pid
+// namespace. CLONE_PARENT makes it the launcher's child. It returns only with an error.
+func (p *performer) join() error {
+	if err := unix.Setns(p.FDs.Target, p.JoinFlags); err != nil {
+		return fail("join the container's namespaces", err)
+	}
+	files := make([]uintptr, max(p.link.fd, p.mem)+1)
+	for i := range files {
+		files[i] = uintptr(i)
+	}
+	args := []string{"proa-init", "exec-joined", strconv.Itoa(p.link.fd), strconv.Itoa(p.mem)}
+	pid, err := syscall.ForkExec("/proc/self/exe", args, &syscall.ProcAttr{
+		Env: os.Environ(), Files: files, Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT},
+	})
+	if err != nil {
+		return fail("start a process in the container's namespaces", err)
+	}
+	b, err := json.Marshal(&plan.Go{Pid: pid})
+	if err != nil {
+		return fail("report the process", err)
+	}
+	if err := p.link.send(plan.MsgForked, b); err != nil {
+		return fail("report the process", err)
+	}
+	os.Exit(0)
+	return nil
+}
+
+func (p *performer) execJoined() error {
 	if p.Prepare || len(p.CgroupDirs) > 0 {
 		if _, err := p.link.await(plan.MsgPrepare); err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 type performer struct {
 	*plan.Plan
 	link     link
+	mem      int    // the plan
 	pid      int    // own pid in the launcher's pid namespace
 	state    []byte // OCI state for hooks
 	root     int    // top of the root filesystem
@@ -40,6 +41,9 @@ func Init(args []string) int { return start(args, (*performer).init) }
 
 // Exec performs the plan of a further process in a running container; see Init.
 func Exec(args []string) int { return start(args, (*performer).exec) }
+
+// ExecJoined is the second half of Exec, in the process forked after the namespaces were joined.
+func ExecJoined(args []string) int { return start(args, (*performer).execJoined) }
 
 func start(args []string, run func(*performer) error) int {
 	runtime.LockOSThread()
@@ -75,7 +79,8 @@ func open(args []string) (*performer, error) {
 	if _, err := unix.Pread(mem, b, 0); err != nil {
 		return p, fail("read the container's plan", err)
 	}
-	unix.Close(mem)
+	unix.CloseOnExec(mem)
+	p.mem = mem
 	if p.Plan, err1 = plan.Decode(b); err1 != nil {
 		return p, &plan.Error{Text: err1.Error()}
 	}
@@ -98,6 +103,9 @@ func (p *performer) init() error {
 		return err
 	}
 	if err := p.setNames(); err != nil {
+		return err
+	}
+	if err := p.raiseLoopback(); err != nil {
 		return err
 	}
 	if err := p.lookPath(); err != nil {

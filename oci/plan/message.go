@@ -8,6 +8,7 @@ import (
 // The conversation between a launcher (left) and an init (right), over a SOCK_SEQPACKET pair. A message is one
 // kind byte and a JSON body that may be empty. The init's end is close-on-exec: end of file is success.
 //
+//	          <- MsgForked         (exec only: another process goes on, as the launcher's child)
 //	          <- MsgPrepare        (new user namespace, or cgroups to enter)
 //	MsgGo     ->
 //	          <- MsgRuntimeHooks   (prestart and createRuntime hooks)
@@ -21,6 +22,7 @@ const (
 	MsgConsole      = 'c'
 	MsgCreated      = 'r'
 	MsgError        = 'e'
+	MsgForked       = 'f' // body: Go, with Pid
 	MsgGo           = 'g' // body: Go
 )
 

@@ -30,6 +30,9 @@ type Plan struct {
 	CgroupDirs []string `json:"cgroups,omitempty"`
 	// Prepare makes the init wait for the launcher's Prepare callback before it does anything.
 	Prepare bool `json:"prepare,omitempty"`
+	// JoinFlags are the CLONE_NEW* namespaces of FDs.Target an exec's init enters itself, and forks, when the
+	// launcher could not: an unprivileged launcher has rights over a container's namespaces only in its user namespace.
+	JoinFlags int `json:"joinFlags,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
 	Init bool `json:"init,omitempty"`
 	// FDs are the numbers of descriptors the launcher hands over; filled in by oci/launch.

@@ -40,16 +40,22 @@ func Default(path string, caps []string, cacheDir string) (Filter, error) {
 			return Filter{}, fmt.Errorf("reading the seccomp profile: %w", err)
 		}
 		s, err := Parse(data, caps)
-		if err != nil {
-			return Filter{}, err
+		if err == nil {
+			var f Filter
+			if f, err = compile(s); err == nil {
+				return f, nil
+			}
 		}
-		return compile(s)
+		if path != "" {
+			err = fmt.Errorf("%q: %w", path, err)
+		}
+		return Filter{}, err
 	})
 }
 
 // Load is the profile at path, or the system's, as config.json has it.
 func Load(path string, caps []string) (*specs.LinuxSeccomp, error) {
-	_, read, err := source(path)
+	identity, read, err := source(path)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +63,11 @@ func Load(path string, caps []string) (*specs.LinuxSeccomp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the seccomp profile: %w", err)
 	}
-	return Parse(data, caps)
+	s, err := Parse(data, caps)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Fields(identity)[0], err)
+	}
+	return s, nil
 }
 
 // Compile turns the seccomp section of config.json into a filter, cached in cacheDir unless that is empty.

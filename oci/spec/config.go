@@ -37,7 +37,8 @@ type Rlimit struct {
 	Soft, Hard int64
 }
 
-// Namespaces are modes: "" and "private" for one of its own, "host", "ns:PATH". Network also knows "none".
+// Namespaces are modes: "" and "private" for one of its own, "host", "container:NAME", "ns:PATH". Network also knows
+// "none".
 type Namespaces struct {
 	PID, Network, IPC, UTS, Cgroup string
 	Hostname, Domainname           string
@@ -100,12 +101,14 @@ type Health struct {
 
 // Env are the facts about this host and run that the conversion needs.
 type Env struct {
-	ID         string
-	Rootless   bool
-	Root       string // config.json's root.path
-	User       User
-	Files      map[string]string // container path to host path: hosts, resolv.conf, hostname
-	CgroupPath string
-	HasDevice  func(path string) bool // whether the host has a device that may be bound
-	Devices    []Device               // the host's devices, for a privileged container
+	ID          string
+	Rootless    bool
+	Root        string // config.json's root.path
+	User        User
+	Files       map[string]string // container path to host path: hosts, resolv.conf, hostname
+	CgroupPath  string
+	Annotations map[string]string
+	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
+	Namespace func(container, kind string) (string, error)
+	Devices   []Device // the host's devices, for a privileged container
 }

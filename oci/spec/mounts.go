@@ -55,12 +55,21 @@ func bind(source, target string, options ...string) specs.Mount {
 	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: append([]string{"rbind", "rprivate"}, options...)}
 }
 
+// Validate checks what the user mounts.
+func (m Mounts) Validate() error {
+	_, err := userMounts(m.List)
+	return err
+}
+
 // userMounts converts the user's mounts, parents before what is mounted in them.
 func userMounts(list []Mount) ([]specs.Mount, error) {
 	var out []specs.Mount
 	seen := map[string]bool{}
 	for _, m := range list {
 		target := filepath.Clean(m.Target)
+		if !filepath.IsAbs(m.Target) || target == "/" {
+			return nil, fmt.Errorf("invalid mount target %q: want an absolute path in the container other than /", m.Target)
+		}
 		if seen[target] {
 			return nil, fmt.Errorf("duplicate mount point %q: two mounts have it as their target", target)
 		}

@@ -22,6 +22,7 @@ func New(cfg Config, env Env) (*specs.Spec, error) {
 	g := generate.NewFromSpec(&specs.Spec{Version: specs.Version, Process: &specs.Process{}, Root: &specs.Root{}, Linux: &specs.Linux{}})
 	g.SetRootPath(env.Root)
 	g.SetRootReadonly(cfg.Mounts.ReadonlyRoot)
+	g.Config.Annotations = env.Annotations
 	process(&g, cfg, env)
 	if err := namespaces(&g, cfg, env); err != nil {
 		return nil, err
@@ -78,14 +79,18 @@ func environment(cfg Config, env Env) []string {
 	return out
 }
 
-// merge puts over's variables into env, in the place of those of the same name.
+// merge puts over's variables into env, in the place of those of the same name; a name alone unsets.
 func merge(env, over []string) []string {
 	for _, e := range over {
-		key, _, _ := strings.Cut(e, "=")
-		if i := slices.IndexFunc(env, func(o string) bool { return strings.HasPrefix(o, key+"=") }); i >= 0 {
+		key, _, set := strings.Cut(e, "=")
+		i := slices.IndexFunc(env, func(o string) bool { return strings.HasPrefix(o, key+"=") })
+		switch {
+		case set && i >= 0:
 			env[i] = e
-		} else {
+		case set:
 			env = append(env, e)
+		case i >= 0:
+			env = slices.Delete(env, i, i+1)
 		}
 	}
 	return env
@@ -106,15 +111,21 @@ func namespaces(g *generate.Generator, cfg Config, env Env) error {
 		kind specs.LinuxNamespaceType
 		mode string
 	}{{specs.PIDNamespace, n.PID}, {specs.NetworkNamespace, n.Network}, {specs.IPCNamespace, n.IPC}, {specs.UTSNamespace, n.UTS}, {specs.CgroupNamespace, n.Cgroup}} {
-		path, own := strings.CutPrefix(ns.mode, "ns:")
+		path, byPath := strings.CutPrefix(ns.mode, "ns:")
+		other, shared := strings.CutPrefix(ns.mode, "container:")
 		switch {
 		case ns.mode == "host":
 			continue
-		case own:
+		case byPath:
+		case shared:
+			var err error
+			if path, err = env.Namespace(other, procName(ns.kind)); err != nil {
+				return fmt.Errorf("sharing the %s namespace of container %q: %w", ns.kind, other, err)
+			}
 		case ns.mode == "", ns.mode == "private", ns.mode == "none" && ns.kind == specs.NetworkNamespace:
 			path = ""
 		default:
-			return fmt.Errorf("unknown %s namespace mode %q: private, host or ns:PATH", ns.kind, ns.mode)
+			return fmt.Errorf("unknown %s namespace mode %q: private, host, container:NAME or ns:PATH", ns.kind, ns.mode)
 		}
 		g.Config.Linux.Namespaces = append(g.Config.Linux.Namespaces, specs.LinuxNamespace{Type: ns.kind, Path: path})
 	}
@@ -123,6 +134,14 @@ func namespaces(g *generate.Generator, cfg Config, env Env) error {
 		g.Config.Domainname = n.Domainname
 	}
 	return nil
+}
+
+// procName is the name of a namespace in /proc/PID/ns.
+func procName(kind specs.LinuxNamespaceType) string {
+	if kind == specs.NetworkNamespace {
+		return "net"
+	}
+	return string(kind)
 }
 
 func capabilities(g *generate.Generator, cfg Config) {
@@ -145,8 +164,13 @@ var (
 )
 
 func paths(g *generate.Generator, s Security) {
+	g.Config.Linux.MaskedPaths, g.Config.Linux.ReadonlyPaths = s.Paths()
+}
+
+// Paths are those that the container can't see into, and those that it can't write to.
+func (s Security) Paths() (mask, ro []string) {
 	if s.Privileged {
-		return
+		return nil, nil
 	}
 	keep := func(list []string) (out []string) {
 		for _, p := range list {
@@ -159,8 +183,7 @@ func paths(g *generate.Generator, s Security) {
 		}
 		return out
 	}
-	g.Config.Linux.MaskedPaths = append(keep(masked[:]), s.Mask...)
-	g.Config.Linux.ReadonlyPaths = keep(readonly[:])
+	return append(keep(masked[:]), s.Mask...), keep(readonly[:])
 }
 
 func resources(g *generate.Generator, cfg Config, env Env) {

@@ -161,7 +161,7 @@ func (e *Env) Close() error {
 			errs = append(errs, fmt.Errorf("remove the user %s: %w: %s", e.Name, err, out))
 		}
 	} else if e.UID != 0 {
-		errs = append(errs, e.killAll(e.Owns))
+		errs = append(errs, e.killOwned())
 		// Layers belong to subordinate ids: only the user namespace's root can remove them.
 		_ = exec.Command(filepath.Join(e.Prefix, "bin/proa"), "unshare", "rm", "-rf", e.Home).Run()
 	}

@@ -22,12 +22,12 @@ func (e *Env) Fresh(t testing.TB) *Env {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := f.killAll(f.Owns); err != nil {
+		if err := f.killOwned(); err != nil {
 			t.Error(err)
 		}
 		if !f.asRoot {
 			f.Proa("unshare", "rm", "-rf", f.Home).Run(t)
-			_ = f.killAll(f.Owns)
+			_ = f.killOwned()
 		}
 		if err := os.RemoveAll(dir); err != nil && f.asRoot {
 			t.Error(err)
@@ -68,4 +68,22 @@ func (e *Env) TempDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// Reboot kills every process that was started with this runtime directory or runs in a container of one, and empties
+// the directory.
+func (e *Env) Reboot() error {
+	return errors.Join(e.killOwned(), os.RemoveAll(e.Runtime), e.MkdirUser(e.Runtime, 0o700))
+}
+
+// killOwned kills the environment's processes and their children: a container's processes have an environment of
+// their own, and all of them die with its init, whose parent is ours.
+func (e *Env) killOwned() error {
+	ours := map[int]bool{}
+	for _, p := range e.Processes() {
+		if e.Owns(p) {
+			ours[p.PID] = true
+		}
+	}
+	return e.killAll(func(p Process) bool { return e.Owns(p) || ours[p.Parent] })
 }

@@ -16,6 +16,7 @@ import (
 // Process is one process seen in /proc.
 type Process struct {
 	PID     int
+	Parent  int
 	UID     int
 	Args    []string
 	Environ []string
@@ -55,7 +56,11 @@ func readProcess(pid int) (Process, bool) {
 		Args:    strings.Split(strings.TrimRight(string(args), "\x00"), "\x00"),
 		Environ: strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00")}
 	for _, l := range strings.Split(string(status), "\n") {
-		if f := strings.Fields(l); len(f) > 2 && f[0] == "Uid:" {
+		f := strings.Fields(l)
+		switch {
+		case len(f) > 1 && f[0] == "PPid:":
+			p.Parent, _ = strconv.Atoi(f[1])
+		case len(f) > 1 && f[0] == "Uid:":
 			p.UID, _ = strconv.Atoi(f[1])
 		}
 	}

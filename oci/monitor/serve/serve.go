@@ -75,7 +75,8 @@ func failure(err error) monitor.Failure {
 }
 
 func (s *server) start() (*monitor.Init, error) {
-	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	// Caught, not ignored: the command would inherit ignored signals through execve.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	f := os.NewFile(monitor.FDConfig, "config")
 	defer f.Close()
 	if err := json.NewDecoder(f).Decode(&s.cfg); err != nil {

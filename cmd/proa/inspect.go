@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod"
+	"github.com/urfave/cli/v2"
+)
+
+func newInspectCommand(a *app, kind string) *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show all there is to know of containers and images, as JSON",
+		ArgsUsage: "NAME [NAME...]",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go template for each"},
+			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
+		},
+		Action: func(c *cli.Context) error { return runInspect(a, c) },
+	}
+}
+
+func runInspect(a *app, c *cli.Context) error {
+	kind := c.String("type")
+	if kind != "" && kind != "container" && kind != "image" {
+		return fmt.Errorf("invalid --type %q: container or image", kind)
+	}
+	if c.NArg() == 0 {
+		return errors.New("inspect takes at least one container or image")
+	}
+	var t *rowTemplate
+	var err error
+	if f := c.String("format"); f != "json" {
+		if t, err = parseTemplate(f); err != nil {
+			return err
+		}
+	}
+	e, err := a.engine(c.Context)
+	if err != nil {
+		return err
+	}
+	found, errs := []any{}, []error(nil)
+	for _, ref := range c.Args().Slice() {
+		v, err := inspectOne(e, kind, ref)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		found = append(found, v)
+	}
+	if t == nil {
+		enc := json.NewEncoder(a.out)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "    ")
+		errs = append(errs, enc.Encode(found))
+	} else {
+		for _, v := range found {
+			errs = append(errs, printEither(a, t, v))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &exitError{1, err}
+	}
+	return nil
+}
+
+func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
+	if kind != "image" {
+		ctr, err := e.Lookup(ref)
+		if err == nil {
+			return e.Inspect(ctr)
+		}
+		if !missing(err) || kind == "container" {
+			return nil, err
+		}
+	}
+	s, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	v, err := image.Inspect(s, ref)
+	if errors.Is(err, image.ErrNotFound) && kind == "" {
+		return nil, fmt.Errorf("no such container or image: %q", ref)
+	}
+	return v, err
+}
+
+// printEither executes the template on v, or where that has no such field on v as its JSON names it: users write
+// .Id as well as .ID.
+func printEither(a *app, t *rowTemplate, v any) error {
+	var buf bytes.Buffer
+	first := t.print(&buf, v)
+	if first != nil {
+		data, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		var m map[string]any
+		if err := json.Unmarshal(data, &m); err != nil {
+			return err
+		}
+		buf.Reset()
+		t.t.Option("missingkey=error")
+		if t.print(&buf, m) != nil {
+			return first
+		}
+	}
+	_, err := a.out.Write(buf.Bytes())
+	return err
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/libpod/initbin"
+	"github.com/proa-containers/proa/oci/runtime"
+	"github.com/proa-containers/proa/oci/seccomp"
+)
+
+// runtimeName is the name under which proa is an OCI runtime.
+const runtimeName = "proa-runtime"
+
+// runtimeExit is the status of the runtime's own failures, as other runtimes have it.
+const runtimeExit = 1
+
+// isRuntime reports whether this process was called as the OCI runtime.
+func isRuntime(argv0 string) bool { return filepath.Base(argv0) == runtimeName }
+
+// runRuntime is the command line of the bundled OCI runtime; args include the program's name.
+func runRuntime(args []string) int {
+	rc := &runtimeCLI{}
+	app := &cli.App{
+		Name: runtimeName, Usage: "run containers from OCI bundles", HideHelpCommand: true, UseShortOptionHandling: true,
+		Version:        "1.0.0\ncommit: proa\nspec: " + specs.Version,
+		ExitErrHandler: func(*cli.Context, error) {},
+		Before:         rc.before,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "root", Usage: "keep the state of containers in `DIR`", Value: runtime.DefaultRoot()},
+			&cli.StringFlag{Name: "log", Usage: "write errors to `FILE` too"},
+			&cli.StringFlag{Name: "log-format", Usage: "text or json", Value: "text"},
+			&cli.StringFlag{Name: "log-level", Usage: "the least severe `LEVEL` to log: debug, info, warn or error", Value: "warn"},
+			&cli.BoolFlag{Name: "debug", Usage: "log everything"},
+			&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups"},
+		},
+		Commands: []*cli.Command{
+			rc.createCommand(), rc.startCommand(), rc.stateCommand(), rc.killCommand(), rc.deleteCommand(), rc.runCommand(),
+			rc.execCommand(), rc.psCommand(), rc.pauseCommand(), rc.resumeCommand(), rc.updateCommand(),
+			rc.featuresCommand(), rc.specCommand(), rc.listCommand(), rc.eventsCommand(),
+		},
+	}
+	err := app.Run(args)
+	rc.close()
+	var e *exitError
+	if errors.As(err, &e) && e.err == nil {
+		return e.code
+	}
+	if err != nil {
+		rc.logError(err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", runtimeName, err)
+		return runtimeExit
+	}
+	return 0
+}
+
+// runtimeCLI is what the runtime's commands share.
+type runtimeCLI struct {
+	rt      *runtime.Runtime
+	log     io.WriteCloser
+	logJSON bool
+}
+
+func (rc *runtimeCLI) before(c *cli.Context) error {
+	switch c.String("log-format") {
+	case "text":
+	case "json":
+		rc.logJSON = true
+	default:
+		return fmt.Errorf("unknown --log-format %q; it is text or json", c.String("log-format"))
+	}
+	if name := c.String("log"); name != "" {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+		if err != nil {
+			return fmt.Errorf("open the log: %w", err)
+		}
+		rc.log = f
+	}
+	if err := rc.setLogger(c); err != nil {
+		return err
+	}
+	root, err := filepath.Abs(c.String("root"))
+	if err != nil {
+		return err
+	}
+	rc.rt = &runtime.Runtime{
+		Store: runtime.Store{Root: root}, SystemdCgroup: c.Bool("systemd-cgroup"), JoinHelper: "/proc/self/exe",
+		CompileSeccomp: func(s *specs.LinuxSeccomp) ([]byte, uint64, error) { return seccomp.Compile(s, root) },
+	}
+	return nil
+}
+
+// setLogger sends what hooks and the like have to say to the log, or to standard error.
+func (rc *runtimeCLI) setLogger(c *cli.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return fmt.Errorf("unknown --log-level %q; it is debug, info, warn or error", c.String("log-level"))
+	}
+	if c.Bool("debug") {
+		level = slog.LevelDebug
+	}
+	var w io.Writer = os.Stderr
+	if rc.log != nil {
+		w = rc.log
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if rc.logJSON {
+		slog.SetDefault(slog.New(slog.NewJSONHandler(w, opts)))
+	} else {
+		slog.SetDefault(slog.New(slog.NewTextHandler(w, opts)))
+	}
+	return nil
+}
+
+func (rc *runtimeCLI) close() {
+	if rc.rt != nil && rc.rt.InitFD != nil {
+		rc.rt.InitFD.Close()
+	}
+}
+
+// logError writes the final error the way engines read it.
+func (rc *runtimeCLI) logError(err error) {
+	if rc.log == nil {
+		return
+	}
+	defer rc.log.Close()
+	now := time.Now().Format(time.RFC3339)
+	if !rc.logJSON {
+		fmt.Fprintf(rc.log, "time=%q level=error msg=%q\n", now, err.Error())
+		return
+	}
+	_ = json.NewEncoder(rc.log).Encode(map[string]string{"level": "error", "msg": err.Error(), "time": now})
+}
+
+// openInit gives the runtime its init, for the commands that start one.
+func (rc *runtimeCLI) openInit() error {
+	f, err := initbin.Open(0)
+	rc.rt.InitFD = f
+	return err
+}
+
+// oneID is the only argument of most commands.
+func oneID(c *cli.Context) (string, error) {
+	if c.NArg() != 1 {
+		return "", fmt.Errorf("%s takes one container id, not %d arguments", c.Command.Name, c.NArg())
+	}
+	return c.Args().First(), nil
+}
+
+// forwardSignals sends the signals this process gets to a container until stop is called.
+func forwardSignals(pidfd int, except ...os.Signal) (stop func()) {
+	sigs := make(chan os.Signal, 32)
+	signal.Notify(sigs)
+	for _, s := range except {
+		signal.Reset(s)
+	}
+	go func() {
+		for s := range sigs {
+			switch s {
+			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH:
+			default:
+				_ = unix.PidfdSendSignal(pidfd, s.(unix.Signal), nil, 0)
+			}
+		}
+	}()
+	return func() { signal.Stop(sigs); close(sigs) }
+}
+
+// waitCode converts a wait status to a shell's exit code.
+func waitCode(ws unix.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}

@@ -1,0 +1,228 @@
+package libpod
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/proa-containers/proa/oci/spec"
+)
+
+// Inspected is a container in the shape of Docker's inspect, as far as proa has what it describes.
+type Inspected struct {
+	ID              string `json:"Id"`
+	Created         time.Time
+	Path            string
+	Args            []string
+	State           InspectedState
+	Image           string
+	ResolvConfPath  string
+	HostnamePath    string
+	HostsPath       string
+	LogPath         string
+	Name            string
+	RestartCount    int
+	Driver          string
+	Platform        string
+	MountLabel      string
+	ProcessLabel    string
+	AppArmorProfile string
+	ExecIDs         []string
+	HostConfig      InspectedHost
+	GraphDriver     InspectedDriver
+	Mounts          []InspectedMount
+	Config          InspectedConfig
+	NetworkSettings InspectedNetwork
+}
+
+// InspectedState is how the container is.
+type InspectedState struct {
+	Status                                       string
+	Running, Paused, Restarting, OOMKilled, Dead bool
+	Pid, ExitCode                                int
+	Error                                        string
+	StartedAt, FinishedAt                        time.Time
+	MonitorPid                                   int `json:"ConmonPid"`
+}
+
+// InspectedHost is what ties the container to its host.
+type InspectedHost struct {
+	Binds           []string
+	NetworkMode     string
+	PidMode         string
+	IpcMode         string
+	UTSMode         string
+	CgroupnsMode    string
+	AutoRemove      bool
+	Privileged      bool
+	ReadonlyRootfs  bool
+	CapAdd, CapDrop []string
+	SecurityOpt     []string
+	ExtraHosts      []string
+	LogConfig       InspectedLog
+	Init            bool
+	ShmSize         int64
+	Tmpfs           map[string]string `json:",omitempty"`
+	Memory          int64
+	MemorySwap      int64
+	NanoCpus        int64
+	PidsLimit       int64
+	OomScoreAdj     int
+	MaskedPaths     []string
+	ReadonlyPaths   []string
+	Sysctls         map[string]string `json:",omitempty"`
+	Runtime         string
+	RestartPolicy   InspectedRestart
+}
+
+// InspectedRestart is the restart policy.
+type InspectedRestart struct {
+	Name              string
+	MaximumRetryCount int
+}
+
+// InspectedLog is the log driver.
+type InspectedLog struct {
+	Type   string
+	Config map[string]string
+}
+
+// InspectedDriver is where the root is made from.
+type InspectedDriver struct {
+	Name string
+	Data map[string]string
+}
+
+// InspectedMount is one mount that the user asked for.
+type InspectedMount struct {
+	Type, Source, Destination, Mode string
+	RW                              bool
+	Propagation                     string
+}
+
+// InspectedConfig is what the image and the command line said.
+type InspectedConfig struct {
+	Hostname, Domainname, User              string
+	AttachStdin, AttachStdout, AttachStderr bool
+	Tty, OpenStdin, StdinOnce               bool
+	Env, Cmd                                []string
+	Image                                   string
+	WorkingDir                              string
+	Entrypoint                              []string
+	Labels                                  map[string]string
+	Annotations                             map[string]string `json:",omitempty"`
+	StopSignal                              string
+	StopTimeout                             int
+	Healthcheck                             *spec.Health `json:",omitempty"`
+}
+
+// InspectedNetwork is empty but for its shape until networks are there.
+type InspectedNetwork struct {
+	Ports    map[string]any
+	Networks map[string]any
+}
+
+// Inspect describes c.
+func (e *Engine) Inspect(c *Container) (*Inspected, error) {
+	st, err := e.settle(c)
+	if err != nil {
+		return nil, err
+	}
+	cfg := c.Config
+	out := &Inspected{
+		ID: c.ID, Created: c.Created, Image: c.ImageID, Name: "/" + c.Name, Driver: "overlay", Platform: "linux", LogPath: c.Log.Path,
+		State: InspectedState{
+			Status: string(st.State), Running: st.State == Running || st.State == Paused, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
+			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error,
+		},
+		HostConfig:      hostConfig(c),
+		Mounts:          []InspectedMount{},
+		NetworkSettings: InspectedNetwork{map[string]any{}, map[string]any{}},
+		AppArmorProfile: cfg.Security.AppArmor,
+		Config: InspectedConfig{
+			Hostname: cfg.Namespaces.Hostname, Domainname: cfg.Namespaces.Domainname, User: cfg.Process.User, Tty: c.Terminal,
+			OpenStdin: c.Stdin, StdinOnce: c.Stdin, AttachStdout: true, AttachStderr: true, AttachStdin: c.Stdin,
+			Env: cfg.Process.Env, Cmd: cfg.Process.Cmd, Entrypoint: cfg.Process.Entrypoint, Image: c.Image, WorkingDir: cfg.Process.Cwd,
+			Labels: c.Labels, Annotations: c.Annotations, StopSignal: c.StopSignal, StopTimeout: c.StopTimeout, Healthcheck: cfg.Health,
+		},
+	}
+	if c.ImageID != "" {
+		out.Image = "sha256:" + c.ImageID
+	}
+	if out.Config.Hostname == "" {
+		out.Config.Hostname = c.ID[:12]
+	}
+	if args := cfg.Process.Args; len(args) > 0 {
+		out.Path, out.Args = args[0], args[1:]
+	}
+	for _, m := range cfg.Mounts.List {
+		out.Mounts = append(out.Mounts, InspectedMount{
+			Type: m.Type, Source: m.Source, Destination: m.Target, RW: !slices.Contains(m.Options, "ro"), Propagation: "rprivate",
+		})
+	}
+	return out, e.inspectStored(c, st, out)
+}
+
+// inspectStored fills in the paths that are there only while the container's layer or run directory is.
+func (e *Engine) inspectStored(c *Container, st Status, out *Inspected) error {
+	if st.State == Running || st.State == Paused {
+		dir := e.runDir(c.ID)
+		out.ResolvConfPath, out.HostnamePath, out.HostsPath = dir+"/resolv.conf", dir+"/hostname", dir+"/hosts"
+	}
+	if c.Rootfs != "" && !c.RootfsCopy {
+		return nil
+	}
+	s, err := e.store()
+	if err != nil {
+		return err
+	}
+	o, err := s.Overlay(c.ID)
+	if err != nil {
+		return nil // removed meanwhile
+	}
+	out.GraphDriver = InspectedDriver{"overlay", map[string]string{"UpperDir": o.Upper, "WorkDir": o.Work}}
+	return nil
+}
+
+func hostConfig(c *Container) InspectedHost {
+	cfg := c.Config
+	h := InspectedHost{
+		NetworkMode: cfg.Namespaces.Network, PidMode: cfg.Namespaces.PID, IpcMode: cfg.Namespaces.IPC, UTSMode: cfg.Namespaces.UTS,
+		CgroupnsMode: cfg.Namespaces.Cgroup, AutoRemove: c.AutoRemove, Privileged: cfg.Security.Privileged, ReadonlyRootfs: cfg.Mounts.ReadonlyRoot,
+		CapAdd: cfg.Security.CapAdd, CapDrop: cfg.Security.CapDrop, ExtraHosts: cfg.Namespaces.ExtraHosts, Init: cfg.Process.Init,
+		ShmSize: cfg.Mounts.ShmSize, Memory: cfg.Resources.Memory, MemorySwap: cfg.Resources.MemorySwap, NanoCpus: int64(cfg.Resources.CPUs * 1e9),
+		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{Name: "no"},
+		LogConfig: InspectedLog{c.Log.Driver, map[string]string{}},
+	}
+	if h.Runtime == "" {
+		h.Runtime = "proa"
+	}
+	if h.ShmSize == 0 {
+		h.ShmSize = 64 << 20
+	}
+	if c.Log.MaxSize > 0 {
+		h.LogConfig.Config["max-size"] = strconv.FormatInt(c.Log.MaxSize, 10)
+	}
+	if cfg.Process.OOMScore != nil {
+		h.OomScoreAdj = *cfg.Process.OOMScore
+	}
+	if cfg.Security.NoNewPrivileges {
+		h.SecurityOpt = append(h.SecurityOpt, "no-new-privileges")
+	}
+	if cfg.Security.Seccomp != "" {
+		h.SecurityOpt = append(h.SecurityOpt, "seccomp="+cfg.Security.Seccomp)
+	}
+	for _, m := range cfg.Mounts.List {
+		switch m.Type {
+		case "bind":
+			h.Binds = append(h.Binds, m.Source+":"+m.Target)
+		case "tmpfs":
+			if h.Tmpfs == nil {
+				h.Tmpfs = map[string]string{}
+			}
+			h.Tmpfs[m.Target] = ""
+		}
+	}
+	h.MaskedPaths, h.ReadonlyPaths = cfg.Security.Paths()
+	return h
+}
