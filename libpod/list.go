@@ -37,6 +37,7 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 		}
 		out = append(out, Listed{c, st})
 	}
+	e.sweepLocks(records)
 	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/state"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,6 +47,31 @@ func (e *Engine) tryLock(id string) (unlock func(), err error) {
 		return nil, nil
 	}
 	return func() { f.Close() }, nil
+}
+
+// sweepLocks removes the lock files of commands that were killed before they had written a record.
+func (e *Engine) sweepLocks(records []state.Record) {
+	files, err := os.ReadDir(filepath.Join(e.paths.RunDir, "locks"))
+	if err != nil {
+		return
+	}
+	known := map[string]bool{}
+	for _, r := range records {
+		known[r.ID] = true
+	}
+	for _, f := range files {
+		if known[f.Name()] {
+			continue
+		}
+		unlock, err := e.tryLock(f.Name())
+		if err != nil || unlock == nil {
+			continue // a command is about to write its record
+		}
+		if _, err := e.state.Find(f.Name()); errors.Is(err, state.ErrNotFound) {
+			os.Remove(e.lockPath(f.Name()))
+		}
+		unlock()
+	}
 }
 
 // lock takes the container's lock, waiting for the command that holds it.

@@ -32,7 +32,9 @@ func newContainer(c *cs.Container) Container {
 // mount. A volatile container's records are in the run root and never synced. It is one atomic step: on an error, and
 // after a crash, nothing or the whole container is there.
 func (s *Store) CreateContainer(id string, names []string, imageID string, volatile bool) (overlay.Options, error) {
-	c, err := s.lib.CreateContainer(id, names, imageID, "", "{}", &cs.ContainerOptions{Volatile: volatile})
+	// The layer has the container's id: DeleteContainer then finds one whose container was never recorded, because
+	// the process was killed between the two.
+	c, err := s.lib.CreateContainer(id, names, imageID, id, "{}", &cs.ContainerOptions{Volatile: volatile})
 	if err != nil {
 		return overlay.Options{}, fmt.Errorf("create layer of container %q: %w", id, translate(err))
 	}
@@ -120,8 +122,28 @@ func splitLower(list string) []string {
 // process has the layer mounted.
 func (s *Store) DeleteContainer(id string) error {
 	err := translate(s.lib.DeleteContainer(id))
-	if err == nil || errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) {
+		if err = translate(s.lib.DeleteLayer(id)); errors.Is(err, ErrNotFound) {
+			err = s.deleteOrphan(id)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("delete layer of container %q: %w", id, err)
+	}
+	return nil
+}
+
+// deleteOrphan removes the directory of a layer that is not recorded: the process that made it was killed before.
+func (s *Store) deleteOrphan(id string) error {
+	driver := filepath.Join(s.lib.GraphRoot(), "overlay")
+	dir := filepath.Join(driver, id)
+	if _, err := os.Lstat(dir); err != nil {
 		return nil
 	}
-	return fmt.Errorf("delete layer of container %q: %w", id, err)
+	if link, err := os.ReadFile(filepath.Join(dir, "link")); err == nil && len(link) > 0 {
+		if err := os.Remove(filepath.Join(driver, "l", filepath.Base(string(link)))); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }

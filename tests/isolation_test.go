@@ -75,6 +75,9 @@ func TestRunMasksProc(t *testing.T) {
 	// A name of an environment's own beats any list: what is read-only must be a mount of its own.
 	got := run(t, "cat", "/proc/self/mountinfo").OK(t).Stdout
 	for _, m := range []string{" /proc/sys ro", " /proc/bus ro", " /proc/fs ro", " /proc/irq ro", " /proc/sysrq-trigger ro"} {
+		if _, err := os.Stat(strings.Fields(m)[0]); err != nil {
+			continue // this kernel was built without it
+		}
 		if !strings.Contains(got, m+",") && !strings.Contains(got, m+" ") {
 			t.Errorf("no mount%s in: %s", m, got)
 		}

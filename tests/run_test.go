@@ -244,7 +244,9 @@ func owner(t testing.TB, path string) int {
 func storeFiles(t testing.TB, e *harness.Env) string {
 	t.Helper()
 	var out []string
-	for _, pat := range []string{".local/share/containers/storage/overlay/*", ".local/share/containers/storage/overlay/l/*",
+	// Not overlay/l: after a kill in the middle of a layer the library may drop its short links; it makes a missing one
+	// anew when the layer is used.
+	for _, pat := range []string{".local/share/containers/storage/overlay/*/diff",
 		".local/share/containers/storage/overlay-containers/*/", ".local/share/proa/*/*"} {
 		m, err := filepath.Glob(filepath.Join(e.Home, pat))
 		if err != nil {
