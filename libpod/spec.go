@@ -44,6 +44,9 @@ func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
 		return nil, err
 	}
 	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files, Annotations: c.Annotations, Namespace: e.namespace}
+	if _, err := os.Stat("/dev/mqueue"); err == nil {
+		env.HostMqueue = true
+	}
 	if root.path == "" {
 		env.Root = "rootfs"
 	}

@@ -213,7 +213,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"--tmpfs", "relative"}, "relative"},
 		{[]string{"--cap-add", "FLYING"}, "FLYING"},
 		{[]string{"--security-opt", "nonsense"}, "nonsense"},
-		{[]string{"--hostname", strings.Repeat("x", 65)}, "host name"},
+		{[]string{"--hostname", strings.Repeat("x", 65)}, "name"},
 		{[]string{"--stop-signal", "NOSUCH"}, "NOSUCH"},
 		{[]string{"--pid", "nonsense"}, "nonsense"},
 		{[]string{"--network", "nonsense"}, "nonsense"},

@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,8 +16,10 @@ const listFormat = "{{.Repository}}:{{.Tag}}"
 func TestInterop(t *testing.T) {
 	harness.Requires(t, "podman", "skopeo", "buildah", "newuidmap")
 	reg, e := harness.StartRegistry(t, "", ""), env.Fresh(t)
-	// Without a configuration, an old podman chooses vfs where fuse-overlayfs is missing.
-	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/storage.conf"), "[storage]\ndriver = \"overlay\"\n", 0o644)
+	// Without it Debian 12's Podman takes the vfs driver where fuse-overlayfs is not installed: a store of its own.
+	conf := e.WriteFile(t, filepath.Join(e.TempDir(t), "storage.conf"), fmt.Sprintf(
+		"[storage]\ndriver = \"overlay\"\nrunroot = %q\ngraphroot = %q\n", e.Runtime+"/containers", filepath.Join(e.Home, ".local/share/containers/storage")), 0o644)
+	e.Extra = append(slices.Clone(e.Extra), "CONTAINERS_STORAGE_CONF="+conf)
 	podman := func(args ...string) *harness.Cmd {
 		return e.Command(append([]string{"podman", "--cgroup-manager=cgroupfs", "--events-backend=file"}, args...)...)
 	}

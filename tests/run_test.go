@@ -253,7 +253,11 @@ func storeFiles(t testing.TB, e *harness.Env) string {
 		out = append(out, m...)
 	}
 	run, _ := filepath.Glob(filepath.Join(e.Runtime, "proa", "*", "*"))
-	return strings.Join(append(out, run...), "\n")
+	// The databases and lock files come with the first use and stay.
+	out = slices.DeleteFunc(append(out, run...), func(f string) bool {
+		return slices.Contains([]string{".json", ".lock", ".db"}, filepath.Ext(f))
+	})
+	return strings.Join(out, "\n")
 }
 
 func ownedProcesses(e *harness.Env) int {

@@ -295,3 +295,22 @@ func appendRange(ranges []idRange, start, size string) []idRange {
 	}
 	return append(ranges, idRange{s, n})
 }
+
+// SubIDs counts the subordinate uids and gids of the user uid, numbered as outside proa's user namespace.
+func SubIDs(uid int) (uids, gids int, err error) {
+	u, err := subIDs("/etc/subuid", uid, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	g, err := subIDs("/etc/subgid", uid, true)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, r := range u {
+		uids += r.size
+	}
+	for _, r := range g {
+		gids += r.size
+	}
+	return uids, gids, nil
+}

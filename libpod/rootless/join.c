@@ -71,7 +71,10 @@ __attribute__((constructor)) static void proa_join(int argc, char **argv, char *
 		join_and_exec(s, argv, envp);
 	proa_outer_uid = getuid();
 	proa_outer_gid = getgid();
-	if (geteuid() == 0 || argc < 2)
+	// proa-runtime is started by engines that have arranged its namespaces themselves.
+	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
+	base = base ? base + 1 : argc > 0 ? argv[0] : "";
+	if (geteuid() == 0 || argc < 2 || !strcmp(base, "proa-runtime"))
 		return;
 	for (int i = 0; outside[i]; i++)
 		if (!strcmp(argv[1], outside[i]))

@@ -2,6 +2,7 @@ package perform
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/signal"
 	"path"
@@ -105,6 +106,13 @@ func (p *performer) become() error {
 			return fail("start a session", err)
 		}
 	}
+	// Before the filter, which may forbid these calls.
+	if pr.Umask != nil {
+		unix.Umask(int(*pr.Umask))
+	}
+	if err := unix.CloseRange(uint(3+p.FDs.Preserve), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fail("close inherited descriptors", err)
+	}
 	if !pr.NoNewPrivileges {
 		if err := p.setSeccomp(); err != nil {
 			return err
@@ -114,12 +122,6 @@ func (p *performer) become() error {
 		if err := step(); err != nil {
 			return err
 		}
-	}
-	if pr.Umask != nil {
-		unix.Umask(int(*pr.Umask))
-	}
-	if err := unix.CloseRange(uint(3+p.FDs.Preserve), ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.EINVAL {
-		return fail("close inherited descriptors", err)
 	}
 	if pr.NoNewPrivileges {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {

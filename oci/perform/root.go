@@ -29,6 +29,10 @@ func (p *performer) attachRoot() error {
 		if err := unix.Mount("", "/", "", unix.MS_PRIVATE, ""); err != nil {
 			return fail("make the old root private", err)
 		}
+		// Nor may the new root be shared yet; finishRoot makes it so.
+		if err := unix.MountSetattr(p.root, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Propagation: unix.MS_PRIVATE}); err != nil {
+			return fail("make the new root private", err)
+		}
 	}
 	if err := unix.MoveMount(p.root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fail("attach the root filesystem", err)

@@ -27,10 +27,9 @@ func (r *Runtime) Delete(id string, force bool) error {
 	if err != nil {
 		return err
 	}
-	// A container that was created and never started may be deleted: nobody else would ever end it.
 	st := r.Status(rec)
 	if st != specs.StateStopped {
-		if !force && st != specs.StateCreated {
+		if !force {
 			return fmt.Errorf("delete container %q: it is %s; kill it first or use --force", id, st)
 		}
 		if err := r.end(rec); err != nil {

@@ -20,7 +20,11 @@ func (r *Runtime) createRuntime(rec *Record) ([]byte, error) {
 	if h == nil {
 		return state, nil
 	}
-	if err := runHooks("prestart", hooks(h.Prestart), state); err != nil { //nolint:staticcheck // deprecated, still to be run
+	created, err := json.Marshal(rec.OCIState(specs.StateCreated)) // what prestart hooks have always been given
+	if err != nil {
+		return nil, err
+	}
+	if err := runHooks("prestart", hooks(h.Prestart), created); err != nil { //nolint:staticcheck // deprecated, still to be run
 		return nil, err
 	}
 	return state, runHooks("createRuntime", hooks(h.CreateRuntime), state)

