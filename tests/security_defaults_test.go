@@ -21,14 +21,10 @@ func TestDefaultsDenySyscalls(t *testing.T) {
 	if n := strings.Count(out, "\n"); n < 15 {
 		t.Fatalf("only %d system calls were tried: %s", n, out)
 	}
-	// These fail by the filter alone: without it they reach the kernel, which finds the arguments wrong.
-	out = inRootfs(root, "--security-opt", "seccomp=unconfined", "--", "/attack", "syscalls").OK(t).Stdout
-	for _, name := range []string{"userfaultfd", "io_uring_setup"} {
-		if got := word(out, name); got == "" {
-			t.Errorf("%s was not tried without a filter", name)
-		} else {
-			t.Logf("%s without a filter: %s", name, got)
-		}
+	// Without the filter some of them reach the kernel, which finds fault with the arguments: it is the filter that denies.
+	got := inRootfs(root, "--security-opt", "seccomp=unconfined", "--", "/attack", "syscalls").OK(t).Stdout
+	if !strings.Contains(got, " EFAULT") && !strings.Contains(got, " EINVAL") && !strings.Contains(got, " succeeded") {
+		t.Errorf("without a filter the same calls are denied: the filter was not tested: %s", got)
 	}
 }
 

@@ -101,6 +101,10 @@ func (p *performer) become() error {
 	if err := leaveKeyring(); err != nil {
 		return err
 	}
+	// execve keeps the mask, which may be that of whoever called proa.
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {
+		return fail("unblock signals", err)
+	}
 	if !pr.Terminal {
 		if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
 			return fail("start a session", err)
