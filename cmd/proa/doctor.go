@@ -18,8 +18,12 @@ func newDoctorCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print the checks as JSON"},
 			&cli.StringFlag{Name: "probe-overlay", Hidden: true},
+			&cli.BoolFlag{Name: "probe-mount", Hidden: true},
 		},
 		Action: func(c *cli.Context) error {
+			if c.Bool("probe-mount") {
+				return host.ProbeMount()
+			}
 			if dir := c.String("probe-overlay"); dir != "" {
 				return host.ProbeOverlay(dir)
 			}

@@ -14,7 +14,7 @@ func explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, rootless.ErrNoSubIDs):
-		return fmt.Errorf("%w: containers can only use one uid and one gid; %s (proa doctor says more)", err, host.SubIDsRemedy("$USER"))
+		return fmt.Errorf("%w: containers can only use one uid and one gid; %s (proa doctor says more)", err, host.SubIDsRemedy("", "$USER"))
 	case errors.Is(err, rootless.ErrNoMapper):
 		return fmt.Errorf("%w; %s", err, host.MapperRemedy(""))
 	case errors.Is(err, rootless.ErrUserNS):

@@ -109,9 +109,11 @@ func TestChecks(t *testing.T) {
 		{"something else forbids", nil, func(h *Host) { h.UserNS = func(context.Context) error { return unix.EPERM } },
 			"user namespaces", Missing, "operation not permitted", "CLONE_NEWUSER"},
 		{"no subids", nil, func(h *Host) { h.SubIDs = func(int) (int, int, error) { return 0, 0, nil } },
-			"subordinate ids", Missing, "0 uids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
+			"subuid, subgid", Missing, "0 uids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
+		{"no subids beside others'", map[string]string{"/etc/subuid": "bob:100000:65536\n", "/etc/subgid": "bob:200000:10\n"}, func(h *Host) { h.SubIDs = func(int) (int, int, error) { return 0, 0, nil } },
+			"subuid, subgid", Missing, "0 uids", "usermod --add-subuids 200010-265545 --add-subgids 200010-265545 ann"},
 		{"few subids", nil, func(h *Host) { h.SubIDs = func(int) (int, int, error) { return 65536, 100, nil } },
-			"subordinate ids", Warning, "100 gids", "usermod"},
+			"subuid, subgid", Warning, "100 gids", "usermod"},
 		{"no newgidmap", map[string]string{"/usr/bin/newgidmap": "-"}, nil,
 			"newuidmap, newgidmap", Missing, "newgidmap is not installed", "sudo apt-get install uidmap"},
 		{"fedora", map[string]string{"/usr/bin/newgidmap": "-", "/etc/os-release": "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"}, nil,
@@ -119,11 +121,11 @@ func TestChecks(t *testing.T) {
 		{"newuidmap lost its bit", map[string]string{"/usr/bin/newuidmap": "no setuid"}, nil,
 			"newuidmap, newgidmap", Missing, "neither", "sudo setcap cap_setuid=ep /usr/bin/newuidmap"},
 		{"no run directory", nil, func(h *Host) { h.RunDir = func() (string, error) { return "", errors.New("nowhere") } },
-			"run directory", Missing, "nowhere", "enable-linger ann"},
+			"XDG_RUNTIME_DIR", Missing, "nowhere", "enable-linger ann"},
 		{"run directory in /tmp", nil, func(h *Host) {
 			h.RunDir = func() (string, error) { return "/tmp/proa-run-1000/proa", nil }
 			h.Getenv = func(string) string { return "" }
-		}, "run directory", Warning, "/tmp/proa-run-1000", "enable-linger ann"},
+		}, "XDG_RUNTIME_DIR", Warning, "/tmp/proa-run-1000", "enable-linger ann"},
 		{"no overlay", nil, func(h *Host) { h.Overlay = func(context.Context, string) error { return unix.EPERM } },
 			"overlay", Missing, "not permitted", ""},
 		{"cgroup v1", map[string]string{"/sys/fs/cgroup/cgroup.controllers": "-"}, nil,

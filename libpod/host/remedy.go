@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -27,10 +28,29 @@ func Install(root, debian, fedora string) string {
 	return fmt.Sprintf("sudo apt-get install %s, or sudo dnf install %s", debian, fedora)
 }
 
-// SubIDsRemedy gives user subordinate ids. The pause process keeps the mapping it was started with.
-func SubIDsRemedy(user string) string {
-	return "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + user +
-		" (choose another range if /etc/subuid gives this one to someone else), then pkill -u " + user + " -f '^proa-pause '"
+// SubIDsRemedy gives user subordinate ids behind all that the files below root give anybody: users who share some can
+// reach each other's files. The pause process keeps the mapping it was started with.
+func SubIDsRemedy(root, user string) string {
+	start := max(100000, endOfSubIDs(root+"/etc/subuid"), endOfSubIDs(root+"/etc/subgid"))
+	span := fmt.Sprintf("%d-%d", start, start+65535)
+	return "sudo usermod --add-subuids " + span + " --add-subgids " + span + " " + user + ", then pkill -u " + user + " -f '^proa-pause '"
+}
+
+// endOfSubIDs is the first id behind every range of a file (subuid(5)), 0 without any.
+func endOfSubIDs(file string) (end int) {
+	b, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(b)) {
+		part := strings.Split(strings.TrimSpace(line), ":")
+		if len(part) != 3 {
+			continue
+		}
+		start, err1 := strconv.Atoi(part[1])
+		size, err2 := strconv.Atoi(part[2])
+		if err1 == nil && err2 == nil {
+			end = max(end, start+size)
+		}
+	}
+	return end
 }
 
 // MapperRemedy installs newuidmap and newgidmap.

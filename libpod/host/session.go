@@ -11,7 +11,7 @@ import (
 )
 
 func (h Host) runDir() Check {
-	c := Check{Name: "run directory", Needed: "locks, pid files and sockets, until the next boot"}
+	c := Check{Name: "XDG_RUNTIME_DIR", Needed: "locks, pid files and sockets, until the next boot"}
 	remedy := "sudo loginctl enable-linger " + h.User + ", then log in anew"
 	dir, err := h.RunDir()
 	switch {

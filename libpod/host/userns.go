@@ -43,9 +43,9 @@ func (h Host) userNS(ctx context.Context) Check {
 }
 
 func (h Host) subIDs() Check {
-	c := Check{Name: "subordinate ids", Needed: "more than one uid and gid in a container; 65536 of each for most images"}
+	c := Check{Name: "subuid, subgid", Needed: "more than one uid and gid in a container; 65536 of each for most images"}
 	uids, gids, err := h.SubIDs(h.UID)
-	remedy := SubIDsRemedy(h.User)
+	remedy := SubIDsRemedy(h.Root, h.User)
 	switch found := fmt.Sprintf("%d uids, %d gids", uids, gids); {
 	case err != nil:
 		return c.fail(Missing, err.Error(), remedy)
@@ -71,6 +71,10 @@ func (h Host) mappers() Check {
 		st, err := os.Stat(h.path(path))
 		if err != nil {
 			return c.fail(Missing, err.Error(), MapperRemedy(h.Root))
+		}
+		var mount unix.Statfs_t
+		if err := unix.Statfs(h.path(path), &mount); err == nil && mount.Flags&unix.ST_NOSUID != 0 && h.Root == "" {
+			return c.fail(Missing, path+" is on a file system mounted nosuid", "sudo mount -o remount,suid \"$(findmnt -no TARGET -T "+path+")\"")
 		}
 		switch n, err := unix.Getxattr(h.path(path), "security.capability", nil); {
 		case st.Mode()&fs.ModeSetuid != 0:
