@@ -169,7 +169,7 @@ func translate(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, cs.ErrImageUnknown), errors.Is(err, cs.ErrLayerUnknown), errors.Is(err, cs.ErrContainerUnknown),
-		errors.Is(err, cs.ErrNotAContainer), errors.Is(err, cs.ErrNotAnImage), errors.Is(err, os.ErrNotExist):
+		errors.Is(err, cs.ErrNotALayer), errors.Is(err, cs.ErrNotAContainer), errors.Is(err, cs.ErrNotAnImage), errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, cs.ErrImageUsedByContainer), errors.Is(err, cs.ErrLayerUsedByContainer), errors.Is(err, cs.ErrLayerHasChildren), errors.Is(err, cs.ErrLayerUsedByImage):
 		return fmt.Errorf("%w: %w", ErrInUse, err)

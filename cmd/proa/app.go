@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/proa-containers/proa/storage"
+	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
 )
 
@@ -112,6 +113,7 @@ func main() {
 	if isRuntime(os.Args[0]) {
 		os.Exit(runRuntime(os.Args))
 	}
+	logrus.SetLevel(logrus.ErrorLevel) // the store's library tells of every repair it makes
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	cmds := newApp(a)
