@@ -3,11 +3,10 @@ package perform
 import (
 	"fmt"
 	"math"
-	"os"
-	"os/signal"
 	"path"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -138,10 +137,21 @@ func (p *performer) become() error {
 	if p.Init {
 		return p.execReaper()
 	}
-	// The command starts with every signal at its default, whatever the caller of proa ignored (nohup): a caught
-	// signal is reset by execve, an ignored one is not.
-	signal.Notify(make(chan os.Signal, 1))
+	defaultSignals()
 	return invokeError(pr.Args[0], syscall.Exec(p.path, pr.Args, pr.Env))
+}
+
+// defaultSignals lets the command start with every signal at its default, whatever the caller of proa ignored (nohup):
+// execve resets a caught signal, not an ignored one. os/signal leaves 32 and 33 alone, which C libraries use.
+func defaultSignals() {
+	var action struct { // struct sigaction as the kernel has it; all zero is SIG_DFL
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	for sig := uintptr(1); sig <= 64; sig++ {
+		// SIGKILL and SIGSTOP refuse; they can't be ignored either.
+		_, _, _ = syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
 }
 
 // enterCwd enters the working directory and checks that it lies inside the root: the kernel marks a directory
