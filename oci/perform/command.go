@@ -134,10 +134,10 @@ func (p *performer) become() error {
 			return err
 		}
 	}
+	defaultSignals()
 	if p.Init {
 		return p.execReaper()
 	}
-	defaultSignals()
 	return invokeError(pr.Args[0], syscall.Exec(p.path, pr.Args, pr.Env))
 }
 
