@@ -27,7 +27,6 @@ type Engine struct {
 	state *state.Store
 	log   *slog.Logger
 	store func() (*storage.Store, error)
-	cg    func() (Cgroups, error)
 }
 
 // Options of New.
@@ -48,7 +47,6 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	e.store = sync.OnceValues(func() (*storage.Store, error) {
 		return storage.Open(ctx, storage.Options{Rootless: rootless.Inside(), OuterUID: rootless.OuterUID(), Home: o.Paths.Home})
 	})
-	e.cg = sync.OnceValues(func() (Cgroups, error) { return detectCgroups() })
 	return e, nil
 }
 
