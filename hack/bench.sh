@@ -84,7 +84,9 @@ measure "--version" "proa=proa --version" "podman=podman --version"
 for n in 1 2 3; do proa rm -f bench-$n >/dev/null; podman rm -f -t 0 pbench-$n >/dev/null; done
 
 bundle=$work/bundle; mkdir -p "$bundle"; cp -a "$root" "$bundle/rootfs"
-(cd "$bundle" && crun spec --rootless && jq '.process.terminal=false | .process.args=["/bin/true"] | del(.linux.resources)' config.json > c && mv c config.json)
+(cd "$bundle" && crun spec --rootless && jq --argjson u "$(id -u)" --argjson g "$(id -g)" '.process.terminal=false | .process.args=["/bin/true"] |
+    del(.linux.resources) | .linux.uidMappings=[{containerID:0,hostID:$u,size:1}] |
+    .linux.gidMappings=[{containerID:0,hostID:$g,size:1}]' config.json > c && mv c config.json)
 cat > "$work/bin/crun-run" <<C
 #!/bin/sh
 exec crun --root $work/crun run --bundle $bundle c\$\$
