@@ -160,7 +160,7 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 		return nil, fmt.Errorf("finding proa itself: %w", err)
 	}
 	cfg := monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, Overlay: root.overlay, HasRoot: root.overlay != nil,
+		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, HasRoot: root.overlay != nil,
 		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}

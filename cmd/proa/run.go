@@ -157,6 +157,10 @@ func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container)
 	if policy != "always" {
 		img, err = e.Image(ctr.Image)
 	}
+	if err == nil && !ofPlatform(img, c.String("platform")) {
+		// Docker's rule: a local image of another platform is not the one that was asked for.
+		err = fmt.Errorf("%w of platform %s: %q is here for %s/%s", image.ErrNotFound, c.String("platform"), ctr.Image, img.OS, img.Architecture)
+	}
 	if !errors.Is(err, image.ErrNotFound) {
 		return img, err
 	}
@@ -179,6 +183,12 @@ func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container)
 		return nil, fmt.Errorf("pulling %q: proa-image named no image", ctr.Image)
 	}
 	return e.ImageAfterPull(lines[len(lines)-1])
+}
+
+// ofPlatform tells whether img is for platform, OS/ARCH[/VARIANT]; an empty one is any.
+func ofPlatform(img *image.Image, platform string) bool {
+	p := strings.Split(platform, "/")
+	return platform == "" || len(p) > 1 && p[0] == img.OS && p[1] == img.Architecture && (len(p) < 3 || p[2] == img.Variant)
 }
 
 // runImageProgram runs proa-image, which links the image transports, with its progress on standard error.

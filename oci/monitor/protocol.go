@@ -6,8 +6,6 @@ package monitor
 import (
 	"encoding/json"
 	"time"
-
-	"github.com/proa-containers/proa/storage/overlay"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -58,11 +56,10 @@ const (
 // Config is what a monitor is started with.
 type Config struct {
 	ID         string
-	Dir        string           // the container's run directory, on tmpfs
-	Plan       json.RawMessage  // a plan.Plan
-	Overlay    *overlay.Options `json:",omitempty"` // to mount the root again
-	HasRoot    bool             // FDRoot is a mount
-	CgroupDir  string           `json:",omitempty"` // absolute; FDCgroup is open on it
+	Dir        string          // the container's run directory, on tmpfs
+	Plan       json.RawMessage // a plan.Plan
+	HasRoot    bool            // FDRoot is a mount
+	CgroupDir  string          `json:",omitempty"` // absolute; FDCgroup is open on it
 	Log        Log
 	Terminal   bool
 	Stdin      bool     // keep standard input open
