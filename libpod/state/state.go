@@ -29,10 +29,7 @@ func (e *NameInUseError) Error() string {
 	return fmt.Sprintf("the container name %q is already in use by container %.12s; remove or rename that container, or choose another name", e.Name, e.ID)
 }
 
-// version is the schema's; Open refuses a newer one and migrates an older one in order.
-const version = 1
-
-// The layout of both files:
+// The layout of both files, of the schema version that migrations leads to:
 //
 //	meta        version -> "1"
 //	containers  id      -> record
@@ -47,11 +44,12 @@ var (
 // Store is the two files. It holds nothing open between two calls.
 type Store struct {
 	durable, volatile string
+	migrations        []migration
 }
 
 // New is a Store with state.db in dataDir and run.db in runDir.
 func New(dataDir, runDir string) *Store {
-	return &Store{filepath.Join(dataDir, "state.db"), filepath.Join(runDir, "run.db")}
+	return &Store{filepath.Join(dataDir, "state.db"), filepath.Join(runDir, "run.db"), migrations()}
 }
 
 // Record is a stored container.
@@ -95,28 +93,46 @@ func (s *Store) path(volatile bool) string {
 }
 
 func (s *Store) view(volatile bool, fn func(*bolt.Tx) error) error {
+	err := s.viewOnce(volatile, fn)
+	if errors.Is(err, errOlder) {
+		if err := s.update(volatile, func(*bolt.Tx) error { return nil }); err != nil {
+			return err
+		}
+		return s.viewOnce(volatile, fn)
+	}
+	return err
+}
+
+func (s *Store) viewOnce(volatile bool, fn func(*bolt.Tx) error) error {
 	path := s.path(volatile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil
+	if st, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && st.Size() == 0 {
+		return nil // nothing was ever written, or its first writer was killed
 	}
 	unlock, err := lock(path, unix.LOCK_SH)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockTime, NoFreelistSync: true})
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	defer db.Close()
-	return db.View(func(tx *bolt.Tx) error {
-		if tx.Bucket(metaBucket) == nil {
-			return nil // made and not yet written: the first writer was killed
+	return guarded(path, func(open openFunc) error {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockTime, OpenFile: open})
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", path, err)
 		}
-		if err := checkVersion(path, tx); err != nil {
-			return err
-		}
-		return fn(tx)
+		defer db.Close()
+		return db.View(func(tx *bolt.Tx) error {
+			v, err := schemaVersion(tx)
+			switch {
+			case err != nil:
+				return fmt.Errorf("reading %s: %w", path, err)
+			case v == 0:
+				return nil // made and not yet written: the first writer was killed
+			case v < len(s.migrations):
+				return errOlder
+			case v > len(s.migrations):
+				return newer(path, v, len(s.migrations))
+			}
+			return fn(tx)
+		})
 	})
 }
 
@@ -127,40 +143,19 @@ func (s *Store) update(volatile bool, fn func(*bolt.Tx) error) error {
 		return err
 	}
 	defer unlock()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTime, NoSync: volatile, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	defer db.Close()
-	return db.Update(func(tx *bolt.Tx) error {
-		if err := initialise(path, tx); err != nil {
-			return err
+	return guarded(path, func(open openFunc) error {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTime, OpenFile: open, NoSync: volatile, FreelistType: bolt.FreelistMapType})
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", path, err)
 		}
-		return fn(tx)
+		defer db.Close()
+		return db.Update(func(tx *bolt.Tx) error {
+			if err := s.migrate(path, tx); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
 	})
-}
-
-func initialise(path string, tx *bolt.Tx) error {
-	if tx.Bucket(metaBucket) != nil {
-		return checkVersion(path, tx)
-	}
-	for _, b := range [][]byte{metaBucket, containersBucket, namesBucket} {
-		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-			return err
-		}
-	}
-	return tx.Bucket(metaBucket).Put(versionKey, fmt.Append(nil, version))
-}
-
-func checkVersion(path string, tx *bolt.Tx) error {
-	var v int
-	if _, err := fmt.Sscan(string(tx.Bucket(metaBucket).Get(versionKey)), &v); err != nil {
-		return fmt.Errorf("reading the version of %s: %w", path, err)
-	}
-	if v > version {
-		return fmt.Errorf("%s was written by a newer proa (schema %d, this one knows %d); install that version, nothing was changed", path, v, version)
-	}
-	return nil
 }
 
 // Add stores a new record and reserves its name; a *NameInUseError says that another has it.
