@@ -2,10 +2,12 @@ package runtime
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -69,6 +71,50 @@ func nameUnit(cg *cgroups.Cgroup, id, path string) error {
 	return nil
 }
 
+// birthplace makes the cgroup before its first process, which clone(2) then puts there: to move a process later
+// waits for an RCU grace period, ten times what all of the rest takes. Nil where that can't be: cgroup v1 has no such
+// clone, systemd wants to know the process, and the kernel refuses a threaded cgroup.
+func birthplace(m cgroups.Manager) (*os.File, error) {
+	cfg, err := m.GetCgroups()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Systemd || !cgroups.IsCgroup2UnifiedMode() {
+		return nil, nil
+	}
+	dir := m.Path("")
+	if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
+		return nil, fmt.Errorf("make the container's cgroup: %w", err)
+	}
+	if readLine(filepath.Join(dir, "cgroup.type")) != "domain" {
+		return nil, nil
+	}
+	if err := m.Set(cfg.Resources); err != nil {
+		return nil, fmt.Errorf("set the container's limits: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the container's cgroup: %w", err)
+	}
+	return f, nil
+}
+
+// enterCgroup makes the cgroup around a process.
+func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
+	if err := m.Apply(pid); err != nil {
+		return fmt.Errorf("enter the container's cgroup: %w", err)
+	}
+	cfg, err := m.GetCgroups()
+	if err != nil {
+		return err
+	}
+	if err := m.Set(cfg.Resources); err != nil {
+		return fmt.Errorf("set the container's limits: %w", err)
+	}
+	rec.CgroupPaths = m.GetPaths()
+	return nil
+}
+
 // loadCgroup opens the manager of an existing container; nil when it has no cgroup.
 func loadCgroup(r *Record) (cgroups.Manager, error) {
 	if len(r.CgroupPaths) == 0 {
@@ -77,7 +123,7 @@ func loadCgroup(r *Record) (cgroups.Manager, error) {
 	cg := &cgroups.Cgroup{Resources: &cgroups.Resources{}, Systemd: r.Systemd, Rootless: r.Rootless, Path: "/" + r.ID}
 	if r.Systemd {
 		cg.Path = ""
-		if err := nameUnit(cg, r.ID, r.Spec.Linux.CgroupsPath); err != nil {
+		if err := nameUnit(cg, r.ID, r.Config.Linux.CgroupsPath); err != nil {
 			return nil, err
 		}
 	}
