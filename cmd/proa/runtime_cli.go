@@ -159,18 +159,20 @@ func oneID(c *cli.Context) (string, error) {
 	return c.Args().First(), nil
 }
 
-// forwarder holds the signals this process gets until there is a process to send them to. To catch a signal is a
-// hand-over between two threads, 64 of them take milliseconds: that happens beside the making of the container.
+// forwarder holds the signals this process gets until there is a process to send them to.
 type forwarder struct{ signals chan os.Signal }
 
+// catchSignals begins with those that are meant for a container. Go hands over between two threads to catch one:
+// all 64 take milliseconds, which a start need not wait for.
 func catchSignals() *forwarder {
 	f := &forwarder{make(chan os.Signal, 64)}
-	go signal.Notify(f.signals)
+	go signal.Notify(f.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT)
 	return f
 }
 
-// to sends them on until this process ends; to one that has ended they are sent in vain.
+// to sends them on until this process ends, and now all; to a process that has ended they are sent in vain.
 func (f *forwarder) to(pidfd *os.File) {
+	go signal.Notify(f.signals)
 	go func() {
 		for s := range f.signals {
 			switch s {

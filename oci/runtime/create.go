@@ -164,14 +164,6 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *pr
 		defer f.Close()
 	}
 	c.IDMaps = maps
-	// The record is written as soon as the pid is known: a hook may run the state command.
-	save := func(pid int) error {
-		rec.Pid = pid
-		if rec.StartTime, err = launch.StartTime(pid); err != nil {
-			return err
-		}
-		return r.save(rec)
-	}
 	if cg != nil {
 		if c.CgroupFD, err = birthplace(cg); err != nil {
 			return nil, err
@@ -181,25 +173,72 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *pr
 			rec.CgroupPaths = cg.GetPaths()
 		} else {
 			p.Prepare = true
-			c.Prepare = func(pid int) error { return enterCgroup(rec, cg, pid) }
 		}
 	}
+	w := recordWriter{store: r.Store, rec: rec}
+	c.Prepare = func(pid int) error {
+		if p.Prepare {
+			if err := enterCgroup(rec, cg, pid); err != nil {
+				return err
+			}
+		}
+		w.begin(pid)
+		return nil
+	}
 	c.Hooks = func(pid int) ([]byte, error) {
-		if err := save(pid); err != nil {
+		w.begin(pid)
+		if err := w.end(); err != nil {
 			return nil, err
 		}
 		return r.createRuntime(rec)
 	}
 	proc, err := launch.Start(c)
 	if err != nil {
+		_ = w.end()
 		return nil, err
 	}
-	if err := save(proc.Pid); err != nil && !(errors.Is(err, fs.ErrNotExist) && !opts.Wait) {
+	w.begin(proc.Pid)
+	if err := w.end(); err != nil && !(errors.Is(err, fs.ErrNotExist) && !opts.Wait) {
 		_ = unix.PidfdSendSignal(int(proc.PidFD.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = proc.Wait()
 		return nil, err
 	}
 	return proc, nil
+}
+
+// recordWriter writes the record once, as soon as the pid is known, beside what the init does. It must be there
+// before hooks, which may run the state command, and before create returns.
+type recordWriter struct {
+	store Store
+	rec   *Record
+	done  chan error
+	err   error
+}
+
+func (w *recordWriter) begin(pid int) {
+	if w.done != nil {
+		return
+	}
+	w.done = make(chan error, 1)
+	go func() {
+		defer close(w.done)
+		w.rec.Pid = pid
+		var err error
+		if w.rec.StartTime, err = launch.StartTime(pid); err == nil {
+			err = w.store.save(w.rec)
+		}
+		w.done <- err
+	}()
+}
+
+// end waits for the writing, if it was begun.
+func (w *recordWriter) end() error {
+	if w.done != nil {
+		if err, first := <-w.done; first {
+			w.err = err
+		}
+	}
+	return w.err
 }
 
 // program is proa-init while it is being copied to memory, and then.
