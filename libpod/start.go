@@ -69,7 +69,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
-		if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+		if err := e.dropRunDir(c.ID); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
 	}
@@ -84,7 +84,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		os.RemoveAll(e.runDir(c.ID))
+		e.dropRunDir(c.ID)
 	}
 	return conn, err
 }
