@@ -25,22 +25,32 @@ var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 // Create records c and makes its layer on top of img, which is nil with a Rootfs. c comes with what the user asked
 // for; Create fills in id, name and what the image says. On an error nothing is left.
 func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
+	unlock, err := e.create(ctx, c, img)
+	if err == nil {
+		unlock()
+	}
+	return err
+}
+
+// create is Create that keeps the container's lock.
+func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (unlock func(), err error) {
 	if err := e.complete(c, img); err != nil {
-		return err
+		return nil, err
 	}
-	unlock, err := e.lock(c.ID)
-	if err != nil {
-		return err
+	if unlock, err = e.lock(c.ID); err != nil {
+		return nil, err
 	}
-	defer unlock()
 	if err := e.reserve(ctx, c); err != nil {
 		os.Remove(e.lockPath(c.ID))
-		return err
+		unlock()
+		return nil, err
 	}
 	if err := e.makeLayer(c); err != nil {
-		return errors.Join(err, e.destroy(c))
+		err = errors.Join(err, e.destroy(c))
+		unlock()
+		return nil, err
 	}
-	return nil
+	return unlock, nil
 }
 
 // reserve writes the record, by which the name is taken. A name of a container that is to go and has ended is freed
@@ -76,15 +86,19 @@ func (e *Engine) makeLayer(c *Container) error {
 		return err
 	}
 	// The id goes in as the store's name for the container too: other tools then show whose it is.
-	_, err = s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	o, err := s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	if err == nil {
+		c.layer = &o
+	}
 	return err
 }
 
 // complete fills in what the image and the defaults say.
 func (e *Engine) complete(c *Container, img *image.Image) error {
-	id := make([]byte, 32)
-	rand.Read(id)
-	c.ID, c.Created = hex.EncodeToString(id), time.Now()
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	c.Created = time.Now()
 	if c.Name == "" {
 		c.Name = randomName()
 	} else if !nameRule.MatchString(c.Name) {
@@ -112,6 +126,12 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 		c.Log.Path = filepath.Join(e.dataDir(c.ID), "ctr.log")
 	}
 	return nil
+}
+
+func newID() string {
+	id := make([]byte, 32)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // fromImage takes from the image what the user did not give, by Docker's rules: a new entrypoint drops the image's
