@@ -46,7 +46,7 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	cmd.Dir = "/"
-	cmd.Env = []string{}
+	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if place != nil && place.Leaf != "" && !place.Attach {
 		leaf, err := os.OpenFile(place.Leaf, unix.O_DIRECTORY|os.O_RDONLY, 0)
