@@ -30,11 +30,8 @@ func newDoctorCommand(a *app) *cli.Command {
 			if c.NArg() > 0 {
 				return fmt.Errorf("doctor takes no argument, and got %q", c.Args().First())
 			}
-			h, err := host.Local()
-			if err != nil {
-				return err
-			}
-			checks := h.Checks(c.Context)
+			checks := host.Local().Checks(c.Context)
+			var err error
 			if c.Bool("json") {
 				enc := json.NewEncoder(a.out)
 				enc.SetEscapeHTML(false)
@@ -62,7 +59,9 @@ func printChecks(w io.Writer, checks []host.Check, color bool) error {
 	for _, c := range checks {
 		width = max(width, len(c.Name))
 	}
+	count := map[host.Status]int{}
 	for _, c := range checks {
+		count[c.Status]++
 		mark, sgr := "ok", "32"
 		switch c.Status {
 		case host.Warning:
@@ -81,5 +80,6 @@ func printChecks(w io.Writer, checks []host.Check, color bool) error {
 			return fmt.Errorf("printing the checks: %w", err)
 		}
 	}
-	return nil
+	_, err := fmt.Fprintf(w, "%d ok, %d warnings, %d missing\n", count[host.OK], count[host.Warning], count[host.Missing])
+	return err
 }
