@@ -67,7 +67,7 @@ func (h Host) cgroups() []Check {
 			remedy = h.sudo(`sed -i 's/^GRUB_CMDLINE_LINUX="/&systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub`) + " && " + h.sudo("update-grub") + " && " + h.sudo("reboot")
 		}
 		if !h.booted() {
-			remedy = "mount cgroup v2, and no v1, when the host starts: " + h.sudo("mount -t cgroup2 cgroup2 "+cgroupRoot)
+			remedy = h.sudo("mount -t cgroup2 cgroup2 "+cgroupRoot) + " # when the host starts, in place of cgroup v1"
 		}
 		return []Check{c.fail(Warning, cgroupRoot+" is not a cgroup v2 file system", remedy)}
 	}
@@ -93,7 +93,7 @@ func (h Host) cgroups() []Check {
 // delegateCgroup gives the user a cgroup: systemd does at a login, and without systemd root can.
 func (h Host) delegateCgroup() string {
 	if h.booted() {
-		return h.lingerCommand() + ", then log in anew"
+		return h.lingerCommand() + " # then log in anew"
 	}
 	dir := fmt.Sprintf("%s/user-%d", cgroupRoot, h.UID)
 	return h.sudo(fmt.Sprintf("sh -c 'mkdir -p %[1]s && chown %[2]d %[1]s %[1]s/cgroup.procs %[1]s/cgroup.subtree_control && echo %[3]d > %[1]s/cgroup.procs'", dir, h.UID, os.Getppid()))
@@ -101,11 +101,11 @@ func (h Host) delegateCgroup() string {
 
 func (h Host) delegateController(name, dir string, systemd bool) string {
 	if systemd || h.booted() {
-		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s, then log in anew`,
+		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s # then log in anew`,
 			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"))
 	}
 	if dir == cgroupRoot {
-		return "a hierarchy of cgroup v1 holds it: mount none when the host starts, or " + h.sudo("sh -c 'umount /sys/fs/cgroup/"+name+"'")
+		return h.sudo("umount /sys/fs/cgroup/"+name) + " # a hierarchy of cgroup v1 may hold it: mount none when the host starts"
 	}
 	return fmt.Sprintf("echo +%s | %s", name, h.sudo("tee "+filepath.Dir(dir)+"/cgroup.subtree_control"))
 }

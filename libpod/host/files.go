@@ -169,7 +169,7 @@ func (h Host) seccomp() Check {
 			_, err = seccomp.Parse(b, nil)
 		}
 		if err != nil {
-			return c.fail(Missing, file+": "+err.Error(), h.sudo("mv "+file+" "+file+".bad")+", which leaves the next profile or the built-in one")
+			return c.fail(Missing, file+": "+err.Error(), h.sudo("mv "+file+" "+file+".bad")+" # leaves the next profile or the built-in one")
 		}
 		return c.pass(file)
 	}

@@ -58,7 +58,7 @@ func (h Host) install(p pkg) string {
 			return h.sudo(m.command + m.name(p))
 		}
 	}
-	return h.sudo("apt-get install "+p.apt) + ", or " + h.sudo("dnf install "+p.dnf)
+	return h.sudo("apt-get install "+p.apt) + " # or: " + h.sudo("dnf install "+p.dnf)
 }
 
 func (h Host) sudo(command string) string {

@@ -52,7 +52,7 @@ func (h Host) session() Check {
 	if !h.booted() {
 		return c.pass("none: systemd did not boot this host, and proa does without")
 	}
-	return c.fail(Warning, "none", h.install(userSession)+" && "+h.lingerCommand()+", then log in anew (su and sudo may start no session: use machinectl shell "+h.User+"@)")
+	return c.fail(Warning, "none", h.install(userSession)+" && "+h.lingerCommand()+" # then log in anew; su and sudo may start no session, machinectl shell "+h.User+"@ does")
 }
 
 func (h Host) linger() Check {

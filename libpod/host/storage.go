@@ -113,7 +113,7 @@ func (h Host) storage() Check {
 	case s.Type == "nfs" || s.Type == "smb":
 		return c.fail(Warning, found+": its server does not know your subordinate ids, so layers can't be unpacked there", h.moveStore())
 	case s.Free < lowSpace:
-		return c.fail(Warning, found+": an image may not fit", "proa images, then proa rmi those that you do not need; or df -h "+h.existing(root))
+		return c.fail(Warning, found+": an image may not fit", "proa images # then proa rmi those that you do not need")
 	}
 	return c.pass(found)
 }
@@ -124,18 +124,22 @@ func (h Host) dataDirRemedy() string {
 		return fmt.Sprintf("export HOME=\"$(getent passwd %d | cut -d: -f6)\"", h.UID)
 	}
 	if !h.Rootless {
-		return "mount /var/lib with rw"
+		return "mount -o remount,rw \"$(findmnt -no TARGET -T /var/lib)\""
 	}
-	return h.sudo(fmt.Sprintf("chown %d %s", h.UID, h.existing(h.dataHome()+"/proa"))) + ", or export XDG_DATA_HOME to a directory that you can write to"
+	return h.sudo(fmt.Sprintf("chown %d %s", h.UID, h.existing(h.dataHome()+"/proa"))) + " # or export XDG_DATA_HOME=a directory that you can write to"
 }
 
 // moveStore has the images kept on a local file system.
 func (h Host) moveStore() string {
-	if !h.Rootless {
-		return "set graphroot in /etc/containers/storage.conf to a directory on ext4, xfs, btrfs or tmpfs"
+	file := "/etc/containers/storage.conf"
+	for _, f := range h.files("storage.conf", "CONTAINERS_STORAGE_CONF") {
+		file = f
 	}
-	dir := fmt.Sprintf("/var/tmp/%s/storage", h.User)
-	return fmt.Sprintf(`mkdir -p %s ~/.config/containers && printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\n' > ~/.config/containers/storage.conf`, dir, dir)
+	if h.Rootless && (strings.HasPrefix(file, "/etc/") || strings.HasPrefix(file, "/usr/")) {
+		dir := "/var/tmp/" + h.User + "/storage"
+		return fmt.Sprintf(`mkdir -p %s ~/.config/containers && printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\n' > ~/.config/containers/storage.conf`, dir, dir)
+	}
+	return h.edit(file) + " # set graphroot to a directory on ext4, xfs, btrfs or tmpfs"
 }
 
 // overlay tries one in a user namespace, of which the answer is ns.
