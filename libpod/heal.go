@@ -45,7 +45,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	return os.RemoveAll(e.runDir(c.ID))
+	return e.dropRunDir(c.ID)
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
@@ -62,4 +62,14 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 		return nil
 	}
 	return e.destroy(c)
+}
+
+// dropRunDir removes a container's run directory. It goes by its name first: a reader sees all of it or nothing.
+func (e *Engine) dropRunDir(id string) error {
+	dir := e.runDir(id)
+	gone := filepath.Join(filepath.Dir(dir), ".gone-"+id)
+	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(gone)
 }
