@@ -3,6 +3,7 @@
 # says. Then it says the exit status on its output and switches the machine off.
 stty -F /dev/ttyS1 raw
 cd /
+export PROA_VM=1
 install -d /usr/local/libexec/proa
 cp -a /proa/bin/proa /proa/bin/proa-runtime /usr/local/bin/
 cp -a /proa/bin/proa-image /usr/local/libexec/proa/
