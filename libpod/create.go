@@ -95,9 +95,10 @@ func (e *Engine) makeLayer(c *Container) error {
 
 // complete fills in what the image and the defaults say.
 func (e *Engine) complete(c *Container, img *image.Image) error {
-	id := make([]byte, 32)
-	rand.Read(id)
-	c.ID, c.Created = hex.EncodeToString(id), time.Now()
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	c.Created = time.Now()
 	if c.Name == "" {
 		c.Name = randomName()
 	} else if !nameRule.MatchString(c.Name) {
@@ -125,6 +126,12 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 		c.Log.Path = filepath.Join(e.dataDir(c.ID), "ctr.log")
 	}
 	return nil
+}
+
+func newID() string {
+	id := make([]byte, 32)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // fromImage takes from the image what the user did not give, by Docker's rules: a new entrypoint drops the image's

@@ -45,7 +45,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	return e.dropRunDir(c.ID)
+	return errors.Join(e.dropCgroups(c.ID), e.dropRunDir(c.ID))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.

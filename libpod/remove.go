@@ -60,7 +60,7 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 func (e *Engine) destroy(c *Container) error {
 	e.killMonitor(c)
 	dirs := make(chan error, 1)
-	go func() { dirs <- errors.Join(os.RemoveAll(e.dataDir(c.ID)), e.dropRunDir(c.ID)) }()
+	go func() { dirs <- errors.Join(e.dropCgroups(c.ID), os.RemoveAll(e.dataDir(c.ID)), e.dropRunDir(c.ID)) }()
 	err := e.deleteLayer(c)
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))

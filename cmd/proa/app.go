@@ -27,6 +27,7 @@ const (
 type app struct {
 	in       *os.File
 	out, err io.Writer
+	cgroupfs bool // --cgroup-manager cgroupfs
 }
 
 // exitError ends proa with a code; a nil err prints nothing.
@@ -70,7 +71,18 @@ func newApp(a *app) *cli.App {
 		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageError,
-		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "who makes cgroups: systemd, where it runs, or `cgroupfs`, proa alone"},
+		},
+		Before: func(c *cli.Context) error {
+			m := c.String("cgroup-manager")
+			if m != "systemd" && m != "cgroupfs" {
+				return fmt.Errorf("invalid --cgroup-manager %q: systemd or cgroupfs", m)
+			}
+			a.cgroupfs = m == "cgroupfs"
+			return nil
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
 				_, err := fmt.Fprintln(a.out, "proa version", version)
