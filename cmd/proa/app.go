@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/storage"
 	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
@@ -133,7 +134,7 @@ func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	cmds := newApp(a)
-	err := cmds.RunContext(ctx, canonical(cmds, os.Args))
+	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {
