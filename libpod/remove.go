@@ -71,7 +71,7 @@ func (e *Engine) destroy(c *Container) error {
 	if err := os.RemoveAll(e.dataDir(c.ID)); err != nil {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}
-	if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+	if err := e.clearRun(c); err != nil {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}
 	r, err := c.record()

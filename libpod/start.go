@@ -14,7 +14,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
-	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/seccomp"
 	"github.com/proa-containers/proa/storage/overlay"
@@ -47,7 +46,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
-		if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+		if err := e.clearRun(c); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
 	}
@@ -62,7 +61,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		os.RemoveAll(e.runDir(c.ID))
+		e.clearRun(c)
 	}
 	return conn, err
 }
@@ -75,6 +74,9 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if c.Terminal && o.Size.Width > 0 {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
+	if c.Runtime != "" {
+		return e.startForeign(ctx, c, o, root, s)
+	}
 	if err := e.writeBundle(c, s); err != nil {
 		return nil, err
 	}
@@ -86,7 +88,11 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
-	return e.spawn(ctx, c, o, root, p)
+	encoded, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the plan: %w", err)
+	}
+	return e.spawn(ctx, c, o, root, monitor.Config{Plan: encoded})
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
@@ -149,21 +155,15 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// spawn starts the monitor and waits for its word that the command runs.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, p *plan.Plan) (*monitor.Conn, error) {
-	encoded, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the plan: %w", err)
-	}
+// spawn starts the monitor and waits for its word that the command runs. cfg says by what: a plan or a runtime.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, cfg monitor.Config) (*monitor.Conn, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return nil, fmt.Errorf("finding proa itself: %w", err)
 	}
-	cfg := monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, HasRoot: root.overlay != nil,
-		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
-		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
-	}
+	cfg.ID, cfg.Dir, cfg.HasRoot = c.ID, e.runDir(c.ID), root.overlay != nil
+	cfg.Log, cfg.Terminal, cfg.Stdin, cfg.Attached = c.Log, c.Terminal, c.Stdin, o.Attach
+	cfg.Cleanup, cfg.CleanupEnv = []string{self, "container", "cleanup", c.ID}, rootless.ChildEnv(os.Environ())
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {
 		return nil, err

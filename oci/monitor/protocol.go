@@ -6,6 +6,8 @@ package monitor
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/proa-containers/proa/oci/driver"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -57,7 +59,8 @@ const (
 type Config struct {
 	ID         string
 	Dir        string          // the container's run directory, on tmpfs
-	Plan       json.RawMessage // a plan.Plan
+	Plan       json.RawMessage // a plan.Plan; null with a Runtime
+	Runtime    *driver.Runtime `json:",omitempty"` // in place of the bundled one
 	HasRoot    bool            // FDRoot is a mount
 	CgroupDir  string          `json:",omitempty"` // absolute; FDCgroup is open on it
 	Log        Log

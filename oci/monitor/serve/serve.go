@@ -30,8 +30,9 @@ type server struct {
 	log     logger
 	logMu   sync.Mutex
 	streams sync.WaitGroup
-	process *launch.Process
-	parent  []*os.File // the parent's ends of the container's streams, read until their end
+	await   func() (syscall.WaitStatus, error) // waits for the init
+	after   func()                             // called when it ended
+	parent  []*os.File                         // the parent's ends of the container's streams, read until their end
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -67,7 +68,7 @@ func Run() error {
 // failure is what the starter is told; the code is Docker's for a command that can't be run.
 func failure(err error) monitor.Failure {
 	f := monitor.Failure{Message: err.Error(), Code: 125}
-	var e *plan.Error
+	var e interface{ ExitCode() int } // a *plan.Error or a *driver.Error
 	if errors.As(err, &e) {
 		f.Code = e.ExitCode()
 	}
@@ -124,6 +125,9 @@ func (s *server) lock() error {
 }
 
 func (s *server) launch() (*monitor.Init, error) {
+	if s.cfg.Runtime != nil {
+		return s.launchForeign(*s.cfg.Runtime)
+	}
 	var p plan.Plan
 	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
@@ -154,15 +158,21 @@ func (s *server) launch() (*monitor.Init, error) {
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
-	s.process = proc
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err == nil {
-		for i := 0; i < 3; i++ {
-			unix.Dup3(int(null.Fd()), i, 0)
-		}
-		null.Close()
-	}
+	s.await = proc.Wait
+	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// dropStreams lets go of what the starter handed on with a passthrough log.
+func dropStreams() {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	for i := range 3 {
+		unix.Dup3(int(null.Fd()), i, 0)
+	}
+	null.Close()
 }
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
@@ -231,7 +241,10 @@ func (s *server) copy(f *os.File, index int) {
 
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
-	ws, err := s.process.Wait()
+	ws, err := s.await()
+	if s.after != nil {
+		defer s.after()
+	}
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
