@@ -38,6 +38,9 @@ chown "$uid:$gid" $slice $slice/cgroup.procs $slice/cgroup.subtree_control $slic
 chown -R "$uid:$gid" $slice/session.scope
 echo $$ > $slice/session.scope/cgroup.procs
 [[ $user != root ]] || exec "$@"
-[[ -d /run/user/$uid ]] || { install -d -m 0755 /run/user; install -d -m 0700 -o "$uid" -g "$gid" "/run/user/$uid"; }
+# As pam_systemd does: what is in it is gone with the session and costs no disk.
+install -d -m 0755 /run/user
+install -d -m 0700 -o "$uid" -g "$gid" "/run/user/$uid"
+mount -t tmpfs -o "mode=0700,nosuid,nodev,uid=$uid,gid=$gid" tmpfs "/run/user/$uid" || die "mounting /run/user/$uid"
 cd "$home" && exec setpriv --reuid="$uid" --regid="$gid" --init-groups --inh-caps=-all env -i HOME="$home" USER="$user" \
     LOGNAME="$user" XDG_RUNTIME_DIR="/run/user/$uid" LANG=C.UTF-8 TERM="${TERM:-dumb}" PATH="$PATH" "$@"

@@ -25,22 +25,32 @@ var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 // Create records c and makes its layer on top of img, which is nil with a Rootfs. c comes with what the user asked
 // for; Create fills in id, name and what the image says. On an error nothing is left.
 func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
+	unlock, err := e.create(ctx, c, img)
+	if err == nil {
+		unlock()
+	}
+	return err
+}
+
+// create is Create that keeps the container's lock.
+func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (unlock func(), err error) {
 	if err := e.complete(c, img); err != nil {
-		return err
+		return nil, err
 	}
-	unlock, err := e.lock(c.ID)
-	if err != nil {
-		return err
+	if unlock, err = e.lock(c.ID); err != nil {
+		return nil, err
 	}
-	defer unlock()
 	if err := e.reserve(ctx, c); err != nil {
 		os.Remove(e.lockPath(c.ID))
-		return err
+		unlock()
+		return nil, err
 	}
 	if err := e.makeLayer(c); err != nil {
-		return errors.Join(err, e.destroy(c))
+		err = errors.Join(err, e.destroy(c))
+		unlock()
+		return nil, err
 	}
-	return nil
+	return unlock, nil
 }
 
 // reserve writes the record, by which the name is taken. A name of a container that is to go and has ended is freed
@@ -76,7 +86,10 @@ func (e *Engine) makeLayer(c *Container) error {
 		return err
 	}
 	// The id goes in as the store's name for the container too: other tools then show whose it is.
-	_, err = s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	o, err := s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	if err == nil {
+		c.layer = &o
+	}
 	return err
 }
 

@@ -19,6 +19,9 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 	if root.overlay != nil {
 		s.Root.Path = rt.RootPath()
 	}
+	if s.Domainname != "" && !rt.KnowsDomainname() {
+		return fmt.Errorf("--domainname can't be applied: the runtime %q does not know it; leave it out, or use another runtime", c.Runtime)
+	}
 	if sec := c.Config.Security; !sec.Privileged && sec.Seccomp != "unconfined" {
 		var err error
 		if s.Linux.Seccomp, err = seccomp.Load(sec.Seccomp, sec.Capabilities()); err != nil {
@@ -29,7 +32,14 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 	s.Version = "1.0.2"
 	// The cgroup is proa's to make and to limit.
 	s.Linux.Resources = nil
-	adaptMounts(s, runtime.HostOptions())
+	if host := runtime.HostOptions(); host.UserNS {
+		adaptMounts(s, host.MappedGIDs)
+		if adj := s.Process.OOMScoreAdj; adj != nil { // as low as proa's own: the kernel refuses less
+			lowest := max(*adj, host.OOMScoreAdj)
+			s.Process.OOMScoreAdj = &lowest
+		}
+	}
+	dropFileOptions(s)
 	if c.Config.Process.Init {
 		return e.addInit(c, s)
 	}
@@ -39,10 +49,7 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 // adaptMounts replaces what the kernel refuses in a user namespace: a fresh proc or sysfs over a pid or network
 // namespace that the user namespace does not own is the host's, bound; a devpts can't belong to a group without a
 // mapping.
-func adaptMounts(s *specs.Spec, host runtime.Options) {
-	if !host.UserNS {
-		return
-	}
+func adaptMounts(s *specs.Spec, gids []plan.IDMap) {
 	for i := range s.Mounts {
 		m := &s.Mounts[i]
 		switch {
@@ -50,8 +57,19 @@ func adaptMounts(s *specs.Spec, host runtime.Options) {
 			bindHost(m, "/proc")
 		case m.Type == "sysfs" && sharesHost(s, specs.NetworkNamespace):
 			bindHost(m, "/sys")
-		case m.Type == "devpts" && !hasGID(host.MappedGIDs, ttyGID):
+		case m.Type == "devpts" && !hasGID(gids, ttyGID):
 			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return strings.HasPrefix(o, "gid=") })
+		}
+	}
+}
+
+// dropFileOptions leaves out what a bound file has no use for, nothing being mounted below it: crun takes a target with
+// such an option for a directory.
+func dropFileOptions(s *specs.Spec) {
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
+		if st, err := os.Stat(m.Source); m.Type == "bind" && err == nil && !st.IsDir() {
+			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "rro" })
 		}
 	}
 }

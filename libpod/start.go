@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/runtime"
@@ -32,6 +31,25 @@ func (e *StartError) Error() string { return e.Message }
 type StartOptions struct {
 	Attach bool         // keep the monitor's socket: the caller is its client
 	Size   monitor.Size // of the terminal at first, when the container has one
+	Warm   *Warm        // a monitor to use; nil: one is started
+}
+
+// Run creates a container, as Create does, calls created, and starts it, as Start does, under one lock: nobody takes
+// it for one whose command was killed in between. When created fails, nothing is left.
+func (e *Engine) Run(ctx context.Context, c *Container, img *image.Image, o StartOptions, created func() error) (*monitor.Conn, error) {
+	unlock, err := e.create(ctx, c, img)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := created(); err != nil {
+		return nil, errors.Join(err, e.destroy(c))
+	}
+	conn, err := e.startLocked(ctx, c, o)
+	if err != nil && c.AutoRemove {
+		err = errors.Join(err, e.destroy(c))
+	}
+	return conn, err
 }
 
 // Start runs a created or exited container. With Attach it returns the client's end, on which the container's output
@@ -42,6 +60,10 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 		return nil, err
 	}
 	defer unlock()
+	return e.startLocked(ctx, c, o)
+}
+
+func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
@@ -77,9 +99,6 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if c.Runtime != "" {
 		return e.startForeign(ctx, c, o, root, s)
 	}
-	if err := e.writeBundle(c, s); err != nil {
-		return nil, err
-	}
 	p, err := runtime.NewPlan(s, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning container %q: %w", c.Name, err)
@@ -92,7 +111,16 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if err != nil {
 		return nil, fmt.Errorf("encoding the plan: %w", err)
 	}
-	return e.spawn(ctx, c, o, root, monitor.Config{Plan: encoded})
+	bundle := make(chan error, 1)
+	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
+	conn, err := e.spawn(ctx, c, o, root, monitor.Config{Plan: encoded})
+	if failed := <-bundle; failed != nil && err == nil {
+		if conn != nil {
+			conn.Close()
+		}
+		err = failed
+	}
+	return conn, err
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
@@ -133,6 +161,9 @@ func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 		}
 		return &rootMount{file: f, path: c.Rootfs}, nil
 	}
+	if c.layer != nil {
+		return mountOverlay(c, *c.layer)
+	}
 	s, err := e.store()
 	if err != nil {
 		return nil, err
@@ -155,66 +186,51 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// spawn starts the monitor and waits for its word that the command runs. cfg says by what: a plan or a runtime.
+// spawn configures the monitor and waits for its word that the command runs. cfg says by what: a plan or a runtime.
 func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, cfg monitor.Config) (*monitor.Conn, error) {
+	m, err := o.Warm.take()
+	if m == nil && err == nil {
+		m, err = e.startMonitor(c.Log.Driver == "passthrough")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = e.configure(c, o, m, root, cfg); err == nil {
+		err = awaitStart(ctx, c, m.conn)
+	}
+	if err != nil {
+		m.discard()
+		return nil, err
+	}
+	m.cmd.Process.Release()
+	if !o.Attach {
+		m.conn.Close()
+		return nil, nil
+	}
+	return m.conn, nil
+}
+
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, cfg monitor.Config) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return nil, fmt.Errorf("finding proa itself: %w", err)
+		return fmt.Errorf("finding proa itself: %w", err)
 	}
 	cfg.ID, cfg.Dir, cfg.HasRoot = c.ID, e.runDir(c.ID), root.overlay != nil
 	cfg.Log, cfg.Terminal, cfg.Stdin, cfg.Attached = c.Log, c.Terminal, c.Stdin, o.Attach
 	cfg.Cleanup, cfg.CleanupEnv = []string{self, "container", "cleanup", c.ID}, rootless.ChildEnv(os.Environ())
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conf.Close()
-	prog, err := e.openInit()
-	if err != nil {
-		return nil, err
-	}
-	defer prog.Close()
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening /dev/null: %w", err)
-	}
-	defer null.Close()
-	conn, theirs, err := monitor.Pair()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	mount := null
+	files := []*os.File{conf}
 	if root.overlay != nil {
-		mount = root.file
+		files = append(files, root.file)
 	}
-	cmd := exec.Command("/proc/self/fd/5", "monitor")
-	cmd.Args[0] = "proa-monitor"
-	cmd.ExtraFiles = []*os.File{theirs, conf, prog, mount, null}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
-	if c.Log.Driver == "passthrough" {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := m.conn.SendFiles(monitor.Configure, nil, files...); err != nil {
+		return fmt.Errorf("starting container %q: configuring its monitor: %w", c.Name, err)
 	}
-	cmd.Dir = "/"
-	cmd.Env = []string{}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	theirs.Close()
-	if err := awaitStart(ctx, c, conn); err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		conn.Close()
-		return nil, err
-	}
-	cmd.Process.Release()
-	if !o.Attach {
-		conn.Close()
-		return nil, nil
-	}
-	return conn, nil
+	return nil
 }
 
 func awaitStart(ctx context.Context, c *Container, conn *monitor.Conn) error {

@@ -28,6 +28,7 @@ func canonical(app *cli.App, args []string) []string {
 			return append(out, rest...)
 		}
 		cmd := commands[i]
+		nameFlags(cmd.Flags)
 		out, rest = append(out, rest[0]), rest[1:]
 		if flags, commands = cmd.Flags, cmd.Subcommands; len(commands) == 0 {
 			return append(out, canonicalCommand(cmd, rest)...)
@@ -126,6 +127,6 @@ func lookupFlag(flags []cli.Flag, name string) cli.Flag {
 }
 
 func isBool(f cli.Flag) bool {
-	_, ok := f.(*cli.BoolFlag)
+	_, ok := unnamed(f).(*cli.BoolFlag)
 	return ok
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/libpod/initbin"
+	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/seccomp"
 )
@@ -31,6 +33,9 @@ func isRuntime(argv0 string) bool { return filepath.Base(argv0) == runtimeName }
 
 // runRuntime is the command line of the bundled OCI runtime; args include the program's name.
 func runRuntime(args []string) int {
+	// These commands are short: a garbage collection would cost more than it frees.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(64 << 20)
 	rc := &runtimeCLI{}
 	app := &cli.App{
 		Name: runtimeName, Usage: "run containers from OCI bundles", HideHelpCommand: true, UseShortOptionHandling: true,
@@ -52,7 +57,6 @@ func runRuntime(args []string) int {
 		},
 	}
 	err := app.Run(args)
-	rc.close()
 	var e *exitError
 	if errors.As(err, &e) && e.err == nil {
 		return e.code
@@ -96,6 +100,7 @@ func (rc *runtimeCLI) before(c *cli.Context) error {
 	}
 	rc.rt = &runtime.Runtime{
 		Store: runtime.Store{Root: root}, SystemdCgroup: c.Bool("systemd-cgroup"), JoinHelper: "/proc/self/exe",
+		OpenInit:       openInit,
 		CompileSeccomp: func(s *specs.LinuxSeccomp) ([]byte, uint64, error) { return seccomp.Compile(s, root) },
 	}
 	return nil
@@ -123,12 +128,6 @@ func (rc *runtimeCLI) setLogger(c *cli.Context) error {
 	return nil
 }
 
-func (rc *runtimeCLI) close() {
-	if rc.rt != nil && rc.rt.InitFD != nil {
-		rc.rt.InitFD.Close()
-	}
-}
-
 // logError writes the final error the way engines read it.
 func (rc *runtimeCLI) logError(err error) {
 	if rc.log == nil {
@@ -143,11 +142,13 @@ func (rc *runtimeCLI) logError(err error) {
 	_ = json.NewEncoder(rc.log).Encode(map[string]string{"level": "error", "msg": err.Error(), "time": now})
 }
 
-// openInit gives the runtime its init, for the commands that start one.
-func (rc *runtimeCLI) openInit() error {
-	f, err := initbin.Open(0)
-	rc.rt.InitFD = f
-	return err
+// openInit shares the sealed copy in which the user's pause process runs; where there is none it makes one.
+func openInit() (*os.File, error) {
+	pause := 0
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		pause = rootless.Holder(filepath.Join(dir, "proa", "pause.lock"))
+	}
+	return initbin.Open(pause)
 }
 
 // oneID is the only argument of most commands.
@@ -158,23 +159,29 @@ func oneID(c *cli.Context) (string, error) {
 	return c.Args().First(), nil
 }
 
-// forwardSignals sends the signals this process gets to a container until stop is called.
-func forwardSignals(pidfd int, except ...os.Signal) (stop func()) {
-	sigs := make(chan os.Signal, 32)
-	signal.Notify(sigs)
-	for _, s := range except {
-		signal.Reset(s)
-	}
+// forwarder holds the signals this process gets until there is a process to send them to.
+type forwarder struct{ signals chan os.Signal }
+
+// catchSignals begins with those that are meant for a container. Go hands over between two threads to catch one:
+// all 64 take milliseconds, which a start need not wait for.
+func catchSignals() *forwarder {
+	f := &forwarder{make(chan os.Signal, 64)}
+	go signal.Notify(f.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT)
+	return f
+}
+
+// to sends them on until this process ends, and now all; to a process that has ended they are sent in vain.
+func (f *forwarder) to(pidfd *os.File) {
+	go signal.Notify(f.signals)
 	go func() {
-		for s := range sigs {
+		for s := range f.signals {
 			switch s {
 			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGWINCH:
 			default:
-				_ = unix.PidfdSendSignal(pidfd, s.(unix.Signal), nil, 0)
+				_ = unix.PidfdSendSignal(int(pidfd.Fd()), s.(unix.Signal), nil, 0)
 			}
 		}
 	}()
-	return func() { signal.Stop(sigs); close(sigs) }
 }
 
 // waitCode converts a wait status to a shell's exit code.

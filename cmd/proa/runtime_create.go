@@ -52,9 +52,6 @@ func runtimeCreateOptions(c *cli.Context) runtime.CreateOptions {
 
 // create makes the container and writes its pid file; when that fails nothing is left.
 func (rc *runtimeCLI) create(c *cli.Context, id string, opts runtime.CreateOptions) (*runtime.Record, *launch.Process, error) {
-	if err := rc.openInit(); err != nil {
-		return nil, nil, err
-	}
 	rec, proc, err := rc.rt.Create(id, opts)
 	if err != nil {
 		return nil, nil, err
@@ -104,6 +101,10 @@ func (rc *runtimeCLI) run(c *cli.Context) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
+	signals := &forwarder{}
+	if !c.Bool("detach") {
+		signals = catchSignals()
+	}
 	_, proc, err := rc.create(c, id, opts)
 	if err != nil {
 		tty.stop()
@@ -112,9 +113,8 @@ func (rc *runtimeCLI) run(c *cli.Context) error {
 	if c.Bool("detach") {
 		return proc.Release()
 	}
-	stop := forwardSignals(int(proc.PidFD.Fd()))
+	signals.to(proc.PidFD)
 	ws, err := proc.Wait()
-	stop()
 	tty.stop()
 	if err != nil {
 		return err

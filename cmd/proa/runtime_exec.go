@@ -44,12 +44,13 @@ func (rc *runtimeCLI) exec(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	process, err := execProcess(c, rec.Spec)
+	process, err := execProcess(c, rec.Config.Spec())
 	if err != nil {
 		return err
 	}
-	if err := rc.openInit(); err != nil {
-		return err
+	signals := &forwarder{}
+	if !c.Bool("detach") {
+		signals = catchSignals()
 	}
 	var tty relay
 	opts := runtime.ExecOptions{Preserve: c.Int("preserve-fds"), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
@@ -67,9 +68,8 @@ func (rc *runtimeCLI) exec(c *cli.Context) error {
 	if c.Bool("detach") {
 		return proc.Release()
 	}
-	stop := forwardSignals(int(proc.PidFD.Fd()))
+	signals.to(proc.PidFD)
 	ws, err := proc.Wait()
-	stop()
 	tty.stop()
 	if err != nil {
 		return err

@@ -69,11 +69,3 @@ func executable(path string) error {
 	}
 	return unix.Access(path, unix.X_OK)
 }
-
-// Global are the global arguments that the executable at path needs to work for proa, which makes the cgroups.
-func Global(path string) []string {
-	if strings.Contains(filepath.Base(path), "crun") {
-		return []string{"--cgroup-manager=disabled"}
-	}
-	return nil
-}

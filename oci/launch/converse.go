@@ -68,15 +68,11 @@ func (p *Process) replace(body []byte) error {
 	if err := json.Unmarshal(body, g); err != nil {
 		return fmt.Errorf("decode the message of the container's init: %w", err)
 	}
-	if _, err := p.proc.Wait(); err != nil {
+	if _, err := p.Wait(); err != nil {
 		return fmt.Errorf("wait for the helper that joined the namespaces: %w", err)
 	}
 	p.PidFD.Close()
-	var err error
 	p.Pid = g.Pid
-	if p.proc, err = os.FindProcess(g.Pid); err != nil {
-		return fmt.Errorf("find the container's process: %w", err)
-	}
 	fd, err := unix.PidfdOpen(g.Pid, 0)
 	if err != nil {
 		return fmt.Errorf("open a pidfd of the container's process: %w", err)

@@ -29,6 +29,8 @@ type Config struct {
 	Preserve []*os.File
 	// CgroupFD is a cgroup v2 directory to be born in.
 	CgroupFD *os.File
+	// Embryo is an init to use, in the cgroup already; one that doesn't fit the plan is discarded.
+	Embryo *Embryo
 	// Fifo is an O_PATH handle; the command starts when somebody opens the fifo for reading. Start then returns as
 	// soon as the container is created, and later errors go to Stderr.
 	Fifo *os.File
@@ -54,21 +56,24 @@ type Process struct {
 	StartTime uint64
 	// Console is the terminal's master, nil without one. The caller closes it.
 	Console *os.File
-
-	proc *os.Process
 }
 
 // Wait waits for the process to end.
 func (p *Process) Wait() (syscall.WaitStatus, error) {
-	st, err := p.proc.Wait()
-	if err != nil {
-		return 0, fmt.Errorf("wait for process %d: %w", p.Pid, err)
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.Pid, &ws, 0, nil)
+		if err == nil {
+			return ws, nil
+		}
+		if err != unix.EINTR {
+			return 0, fmt.Errorf("wait for process %d: %w", p.Pid, err)
+		}
 	}
-	return st.Sys().(syscall.WaitStatus), nil
 }
 
 // Release gives up waiting: the process is left to a subreaper or to pid 1.
-func (p *Process) Release() error { return p.proc.Release() }
+func (p *Process) Release() error { return p.PidFD.Close() }
 
 // cloned are the namespaces made by clone(2). The init makes cgroup and time namespaces itself.
 const cloned = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWUSER
@@ -99,6 +104,12 @@ func Start(c *Config) (*Process, error) {
 				return nil, fmt.Errorf("join the user namespace %q: start proa inside it instead, with nsenter --user", j.file.Name())
 			}
 		}
+	}
+	if e := c.Embryo; e != nil {
+		if e.fits(c, flags, joins) {
+			return e.deliver(c)
+		}
+		e.Discard()
 	}
 	return c.launch("init", flags, joins)
 }
@@ -166,8 +177,8 @@ func (c *Config) onThread(joins []join, fork func() (*Process, error)) (*Process
 
 // discard ends a process that could not become what it should.
 func (p *Process) discard() {
-	_ = p.proc.Kill()
-	_, _ = p.proc.Wait()
+	_ = unix.PidfdSendSignal(int(p.PidFD.Fd()), unix.SIGKILL, nil, 0)
+	_, _ = p.Wait()
 	p.PidFD.Close()
 	if p.Console != nil {
 		p.Console.Close()
@@ -247,19 +258,17 @@ func (c *Config) start(args []string, add func(*os.File) int, files *[]*os.File,
 			return nil, err
 		}
 	}
-	proc, err := os.StartProcess(name, args, &os.ProcAttr{Dir: "/", Env: env, Files: *files, Sys: sys})
+	// os.StartProcess would first fork a process to find out whether pidfds work, for half a millisecond.
+	attr := &syscall.ProcAttr{Dir: "/", Env: env, Sys: sys}
+	for _, f := range *files {
+		attr.Files = append(attr.Files, f.Fd())
+	}
+	pid, _, err := syscall.StartProcess(name, args, attr)
+	runtime.KeepAlive(*files)
 	if err != nil {
 		return nil, fmt.Errorf("start the container's init: %w", err)
 	}
-	p := &Process{Pid: proc.Pid, proc: proc}
-	if pidfd < 0 {
-		if pidfd, err = unix.PidfdOpen(proc.Pid, 0); err != nil {
-			_ = proc.Kill()
-			_, _ = proc.Wait()
-			return nil, fmt.Errorf("open a pidfd of the container's init: %w", err)
-		}
-	}
-	p.PidFD = os.NewFile(uintptr(pidfd), "pidfd")
+	p := &Process{Pid: pid, PidFD: os.NewFile(uintptr(pidfd), "pidfd")}
 	p.StartTime, err = StartTime(p.Pid)
 	if err != nil {
 		p.discard()

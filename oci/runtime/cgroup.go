@@ -1,61 +1,118 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
-	_ "github.com/opencontainers/cgroups/devices" // teaches the managers device rules
-	devices "github.com/opencontainers/cgroups/devices/config"
+	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
 // newCgroup makes the manager of a container's cgroup, or nil when it gets none: rootless, on a host that
-// delegates no cgroup, a container stays in its caller's, unless limits were asked for.
+// delegates no cgroup, a container stays in its caller's, unless limits or a cgroup were asked for.
 func newCgroup(id string, spec *specs.Spec, systemd, rootless bool) (cgroups.Manager, error) {
 	var res *specs.LinuxResources
+	path := ""
 	if spec.Linux != nil {
-		res = spec.Linux.Resources
+		res, path = spec.Linux.Resources, spec.Linux.CgroupsPath
 	}
-	if rootless && !delegated() {
-		if limits := limitsOf(res); len(limits) > 0 {
-			return nil, fmt.Errorf("limit %s: no cgroup is delegated to this user; use a systemd user session on cgroup v2, or remove the limits", strings.Join(limits, ", "))
+	base := "/"
+	if rootless && !systemd {
+		if base = delegated(); base == "" {
+			if limits := Limits(res); len(limits) > 0 {
+				return nil, fmt.Errorf("limit %s: no cgroup is delegated to this user; use a systemd user session on cgroup v2, or remove the limits", strings.Join(limits, ", "))
+			}
+			return nil, nil
 		}
-		return nil, nil
 	}
-	conv, err := resources(res)
+	conv, err := Resources(res)
 	if err != nil {
 		return nil, err
 	}
+	// Attaching a device program needs privilege over the host's devices, which a user namespace denies anyway.
+	conv.SkipDevices = rootless
 	cg := &cgroups.Cgroup{Resources: conv, Systemd: systemd, Rootless: rootless}
-	path := ""
-	if spec.Linux != nil {
-		path = spec.Linux.CgroupsPath
-	}
-	if systemd {
-		cg.Name, cg.ScopePrefix = id, "proa"
-		if path != "" {
-			part := strings.Split(path, ":")
-			if len(part) != 3 {
-				return nil, fmt.Errorf("config.json: linux.cgroupsPath %q must be SLICE:PREFIX:NAME with the systemd cgroup manager", path)
-			}
-			cg.Parent, cg.ScopePrefix, cg.Name = part[0], part[1], part[2]
-		}
-	} else {
-		if path == "" {
-			path = "/" + id
-		}
+	switch {
+	case systemd:
+		err = nameUnit(cg, id, path)
+	case path == "":
+		cg.Path = filepath.Join(base, id)
+	case filepath.IsAbs(path):
 		cg.Path = path
+	default:
+		cg.Path = filepath.Join(base, path)
+	}
+	if err != nil {
+		return nil, err
 	}
 	m, err := manager.New(cg)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the container's cgroup: %w", err)
 	}
 	return m, nil
+}
+
+// nameUnit reads a cgroupsPath of the form SLICE:PREFIX:NAME.
+func nameUnit(cg *cgroups.Cgroup, id, path string) error {
+	cg.Name, cg.ScopePrefix = id, "proa"
+	if path == "" {
+		return nil
+	}
+	part := strings.Split(path, ":")
+	if len(part) != 3 {
+		return fmt.Errorf("config.json: linux.cgroupsPath %q must be SLICE:PREFIX:NAME with the systemd cgroup manager", path)
+	}
+	cg.Parent, cg.ScopePrefix, cg.Name = part[0], part[1], part[2]
+	return nil
+}
+
+// birthplace makes the cgroup before its first process, which clone(2) then puts there: to move a process later
+// waits for an RCU grace period, ten times what all of the rest takes. Nil where that can't be: cgroup v1 has no such
+// clone, systemd wants to know the process, and the kernel refuses a threaded cgroup.
+func birthplace(m cgroups.Manager) (*os.File, error) {
+	cfg, err := m.GetCgroups()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Systemd || !cgroups.IsCgroup2UnifiedMode() {
+		return nil, nil
+	}
+	dir := m.Path("")
+	if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
+		return nil, fmt.Errorf("make the container's cgroup: %w", err)
+	}
+	if readLine(filepath.Join(dir, "cgroup.type")) != "domain" {
+		return nil, nil
+	}
+	if err := m.Set(cfg.Resources); err != nil {
+		return nil, fmt.Errorf("set the container's limits: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the container's cgroup: %w", err)
+	}
+	return f, nil
+}
+
+// enterCgroup makes the cgroup around a process.
+func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
+	if err := m.Apply(pid); err != nil {
+		return fmt.Errorf("enter the container's cgroup: %w", err)
+	}
+	cfg, err := m.GetCgroups()
+	if err != nil {
+		return err
+	}
+	if err := m.Set(cfg.Resources); err != nil {
+		return fmt.Errorf("set the container's limits: %w", err)
+	}
+	rec.CgroupPaths = m.GetPaths()
+	return nil
 }
 
 // loadCgroup opens the manager of an existing container; nil when it has no cgroup.
@@ -65,9 +122,9 @@ func loadCgroup(r *Record) (cgroups.Manager, error) {
 	}
 	cg := &cgroups.Cgroup{Resources: &cgroups.Resources{}, Systemd: r.Systemd, Rootless: r.Rootless, Path: "/" + r.ID}
 	if r.Systemd {
-		cg.Path, cg.Name, cg.ScopePrefix = "", r.ID, "proa"
-		if part := strings.Split(r.Spec.Linux.CgroupsPath, ":"); len(part) == 3 {
-			cg.Parent, cg.ScopePrefix, cg.Name = part[0], part[1], part[2]
+		cg.Path = ""
+		if err := nameUnit(cg, r.ID, r.Config.Linux.CgroupsPath); err != nil {
+			return nil, err
 		}
 	}
 	m, err := manager.NewWithPaths(cg, r.CgroupPaths)
@@ -86,164 +143,24 @@ func needCgroup(r *Record, verb string) (cgroups.Manager, error) {
 	return m, err
 }
 
-// delegated reports whether the caller may make cgroups beneath its own.
-func delegated() bool {
+// delegated is the cgroup beneath which the caller may make others, relative to the cgroup mount, or "". It is the
+// parent of the caller's own, where that is writable: a cgroup that holds processes can't give controllers to its
+// children (cgroups(7), "no internal processes").
+func delegated() string {
 	if !cgroups.IsCgroup2UnifiedMode() {
-		return false
+		return ""
 	}
-	own, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
+	paths, err := cgroups.ParseCgroupFile("/proc/self/cgroup")
 	if err != nil {
-		return false
+		return ""
 	}
-	return unix.Access("/sys/fs/cgroup"+own[""], unix.W_OK) == nil && os.Getenv("XDG_RUNTIME_DIR") != ""
-}
-
-// limitsOf names the limits asked for.
-func limitsOf(r *specs.LinuxResources) []string {
-	if r == nil {
-		return nil
-	}
-	var out []string
-	add := func(name string, set bool) {
-		if set {
-			out = append(out, name)
+	own := paths[""]
+	for _, dir := range []string{filepath.Dir(own), own} {
+		host := filepath.Join("/sys/fs/cgroup", dir)
+		// Moving a process also needs the cgroup.procs of the common ancestor.
+		if unix.Access(host, unix.W_OK) == nil && unix.Access(host+"/cgroup.procs", unix.W_OK) == nil {
+			return dir
 		}
 	}
-	if m := r.Memory; m != nil {
-		add("memory", m.Limit != nil && *m.Limit > 0 || m.Swap != nil && *m.Swap > 0 || m.Reservation != nil && *m.Reservation > 0 || m.Swappiness != nil || m.DisableOOMKiller != nil && *m.DisableOOMKiller)
-	}
-	if c := r.CPU; c != nil {
-		add("cpu", c.Shares != nil && *c.Shares > 0 || c.Quota != nil && *c.Quota > 0 || c.Cpus != "" || c.Mems != "" || c.Idle != nil && *c.Idle != 0)
-	}
-	add("pids", r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0)
-	add("block I/O", r.BlockIO != nil)
-	add("huge pages", len(r.HugepageLimits) > 0)
-	add("network classes", r.Network != nil)
-	add("rdma", len(r.Rdma) > 0)
-	add("unified", len(r.Unified) > 0)
-	return out
-}
-
-// resources converts the limits of a spec.
-func resources(s *specs.LinuxResources) (*cgroups.Resources, error) {
-	r := &cgroups.Resources{Devices: defaultRules()}
-	if s == nil {
-		return r, nil
-	}
-	if len(s.Devices) > 0 {
-		rules, err := deviceRules(s.Devices)
-		if err != nil {
-			return nil, err
-		}
-		r.Devices = append(rules, defaultRules()[1:]...)
-	}
-	if m := s.Memory; m != nil {
-		set(&r.Memory, m.Limit)
-		set(&r.MemoryReservation, m.Reservation)
-		set(&r.MemorySwap, m.Swap)
-		set(&r.OomKillDisable, m.DisableOOMKiller)
-		set(&r.MemoryCheckBeforeUpdate, m.CheckBeforeUpdate)
-		r.MemorySwappiness = m.Swappiness
-	}
-	if c := s.CPU; c != nil {
-		set(&r.CpuShares, c.Shares)
-		r.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(r.CpuShares)
-		set(&r.CpuQuota, c.Quota)
-		set(&r.CpuPeriod, c.Period)
-		set(&r.CpuRtRuntime, c.RealtimeRuntime)
-		set(&r.CpuRtPeriod, c.RealtimePeriod)
-		r.CpuBurst, r.CpusetCpus, r.CpusetMems, r.CPUIdle = c.Burst, c.Cpus, c.Mems, c.Idle
-	}
-	if s.Pids != nil {
-		r.PidsLimit = s.Pids.Limit
-	}
-	blockIO(r, s.BlockIO)
-	for _, h := range s.HugepageLimits {
-		r.HugetlbLimit = append(r.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: h.Pagesize, Limit: h.Limit})
-	}
-	if n := s.Network; n != nil {
-		set(&r.NetClsClassid, n.ClassID)
-		for _, p := range n.Priorities {
-			r.NetPrioIfpriomap = append(r.NetPrioIfpriomap, &cgroups.IfPrioMap{Interface: p.Name, Priority: int64(p.Priority)})
-		}
-	}
-	if len(s.Rdma) > 0 {
-		r.Rdma = map[string]cgroups.LinuxRdma{}
-		for k, v := range s.Rdma {
-			r.Rdma[k] = cgroups.LinuxRdma{HcaHandles: v.HcaHandles, HcaObjects: v.HcaObjects}
-		}
-	}
-	r.Unified = s.Unified
-	return r, nil
-}
-
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
-func blockIO(r *cgroups.Resources, b *specs.LinuxBlockIO) {
-	if b == nil {
-		return
-	}
-	set(&r.BlkioWeight, b.Weight)
-	set(&r.BlkioLeafWeight, b.LeafWeight)
-	for _, d := range b.WeightDevice {
-		var weight, leaf uint16
-		set(&weight, d.Weight)
-		set(&leaf, d.LeafWeight)
-		r.BlkioWeightDevice = append(r.BlkioWeightDevice, cgroups.NewWeightDevice(d.Major, d.Minor, weight, leaf))
-	}
-	throttle := func(in []specs.LinuxThrottleDevice) (out []*cgroups.ThrottleDevice) {
-		for _, d := range in {
-			out = append(out, cgroups.NewThrottleDevice(d.Major, d.Minor, d.Rate))
-		}
-		return out
-	}
-	r.BlkioThrottleReadBpsDevice = throttle(b.ThrottleReadBpsDevice)
-	r.BlkioThrottleWriteBpsDevice = throttle(b.ThrottleWriteBpsDevice)
-	r.BlkioThrottleReadIOPSDevice = throttle(b.ThrottleReadIOPSDevice)
-	r.BlkioThrottleWriteIOPSDevice = throttle(b.ThrottleWriteIOPSDevice)
-}
-
-// defaultRules deny everything, then allow making any node and using the default devices and terminals.
-func defaultRules() []*devices.Rule {
-	rules := []*devices.Rule{{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Permissions: "rwm"}}
-	allow := func(t devices.Type, major, minor int64, p devices.Permissions) {
-		rules = append(rules, &devices.Rule{Type: t, Major: major, Minor: minor, Permissions: p, Allow: true})
-	}
-	allow(devices.CharDevice, devices.Wildcard, devices.Wildcard, "m")
-	allow(devices.BlockDevice, devices.Wildcard, devices.Wildcard, "m")
-	for _, d := range defaultDevices {
-		allow(devices.CharDevice, int64(d.major), int64(d.minor), "rwm")
-	}
-	allow(devices.CharDevice, 5, 1, "rwm")                  // console
-	allow(devices.CharDevice, 5, 2, "rwm")                  // ptmx
-	allow(devices.CharDevice, 136, devices.Wildcard, "rwm") // pts
-	return rules
-}
-
-func deviceRules(in []specs.LinuxDeviceCgroup) ([]*devices.Rule, error) {
-	var out []*devices.Rule
-	for _, d := range in {
-		r := &devices.Rule{Type: devices.WildcardDevice, Major: devices.Wildcard, Minor: devices.Wildcard, Allow: d.Allow, Permissions: devices.Permissions(d.Access)}
-		switch d.Type {
-		case "", "a":
-		case "c", "b":
-			r.Type = devices.Type(d.Type[0])
-		default:
-			return nil, fmt.Errorf("config.json: unknown device type %q in linux.resources.devices", d.Type)
-		}
-		set(&r.Major, d.Major)
-		set(&r.Minor, d.Minor)
-		if d.Access == "" {
-			r.Permissions = "rwm"
-		}
-		if !r.Permissions.IsValid() {
-			return nil, errors.New("config.json: the access of a device rule is made of r, w and m")
-		}
-		out = append(out, r)
-	}
-	return out, nil
+	return ""
 }

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,8 +19,8 @@ import (
 // Runtime performs the verbs of the OCI command line.
 type Runtime struct {
 	Store
-	// InitFD is proa-init.
-	InitFD *os.File
+	// OpenInit gives proa-init, as a file of which the runtime closes the descriptor. It is called beside other work.
+	OpenInit func() (*os.File, error)
 	// JoinHelper is described in oci/launch.
 	JoinHelper    string
 	SystemdCgroup bool
@@ -40,37 +39,6 @@ type CreateOptions struct {
 	Stdin, Stdout, Stderr *os.File
 	// Wait holds the command back until Start.
 	Wait bool
-}
-
-// LoadSpec reads a bundle's config.json.
-func LoadSpec(bundle string) (*specs.Spec, error) {
-	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the bundle %q has no config.json; make one with the spec command", bundle)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the bundle's configuration: %w", err)
-	}
-	s := new(specs.Spec)
-	if err := json.Unmarshal(b, s); err != nil {
-		return nil, fmt.Errorf("read %q: %w", filepath.Join(bundle, "config.json"), err)
-	}
-	if err := checkVersion(s.Version); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// checkVersion accepts versions 1.x.
-func checkVersion(v string) error {
-	var major, minor, patch int
-	if n, _ := fmt.Sscanf(v, "%d.%d.%d", &major, &minor, &patch); n != 3 {
-		return fmt.Errorf("config.json: ociVersion %q is not a version", v)
-	}
-	if major != 1 {
-		return fmt.Errorf("config.json: ociVersion %q is not supported; this runtime implements 1.x", v)
-	}
-	return nil
 }
 
 // undo runs clean-up steps in reverse unless it was disarmed.
@@ -92,6 +60,8 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 			u.run()
 		}
 	}()
+	prog := r.openInit()
+	defer prog.close()
 	if opts.Bundle, err = filepath.Abs(opts.Bundle); err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +91,7 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 	u.add(func() { _ = os.RemoveAll(dir) })
 	rec = &Record{
 		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
-		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Spec: spec,
+		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
 	}
 	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
 	if err != nil {
@@ -130,7 +100,7 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 	if cg != nil {
 		u.add(func() { _ = cg.Destroy() })
 	}
-	proc, err = r.launch(rec, p, cg, opts)
+	proc, err = r.launch(rec, p, cg, prog, opts)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,9 +129,13 @@ func checkRoot(path string) error {
 }
 
 // launch starts the init and writes the record before the hooks that may ask for it.
-func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, opts CreateOptions) (*launch.Process, error) {
+func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *program, opts CreateOptions) (*launch.Process, error) {
+	prog, err := init.file()
+	if err != nil {
+		return nil, err
+	}
 	c := &launch.Config{
-		InitFD: r.InitFD, Plan: p, JoinHelper: r.JoinHelper,
+		InitFD: prog, Plan: p, JoinHelper: r.JoinHelper,
 		Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr,
 	}
 	if p.Process.Terminal {
@@ -190,47 +164,108 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, opts Cre
 		defer f.Close()
 	}
 	c.IDMaps = maps
-	// The record is written as soon as the pid is known: a hook may run the state command.
-	save := func(pid int) error {
-		rec.Pid = pid
-		if rec.StartTime, err = launch.StartTime(pid); err != nil {
-			return err
-		}
-		return r.save(rec)
-	}
 	if cg != nil {
-		p.Prepare = true
-		c.Prepare = func(pid int) error {
-			if err := cg.Apply(pid); err != nil {
-				return fmt.Errorf("enter the container's cgroup: %w", err)
-			}
-			cfg, err := cg.GetCgroups()
-			if err != nil {
+		if c.CgroupFD, err = birthplace(cg); err != nil {
+			return nil, err
+		}
+		if c.CgroupFD != nil {
+			defer c.CgroupFD.Close()
+			rec.CgroupPaths = cg.GetPaths()
+		} else {
+			p.Prepare = true
+		}
+	}
+	w := recordWriter{store: r.Store, rec: rec}
+	c.Prepare = func(pid int) error {
+		if p.Prepare {
+			if err := enterCgroup(rec, cg, pid); err != nil {
 				return err
 			}
-			if err := cg.Set(cfg.Resources); err != nil {
-				return fmt.Errorf("set the container's limits: %w", err)
-			}
-			rec.CgroupPaths = cg.GetPaths()
-			return nil
 		}
+		w.begin(pid)
+		return nil
 	}
 	c.Hooks = func(pid int) ([]byte, error) {
-		if err := save(pid); err != nil {
+		w.begin(pid)
+		if err := w.end(); err != nil {
 			return nil, err
 		}
 		return r.createRuntime(rec)
 	}
 	proc, err := launch.Start(c)
 	if err != nil {
+		_ = w.end()
 		return nil, err
 	}
-	if err := save(proc.Pid); err != nil && !(errors.Is(err, fs.ErrNotExist) && !opts.Wait) {
+	w.begin(proc.Pid)
+	if err := w.end(); err != nil && !(errors.Is(err, fs.ErrNotExist) && !opts.Wait) {
 		_ = unix.PidfdSendSignal(int(proc.PidFD.Fd()), unix.SIGKILL, nil, 0)
 		_, _ = proc.Wait()
 		return nil, err
 	}
 	return proc, nil
+}
+
+// recordWriter writes the record once, as soon as the pid is known, beside what the init does. It must be there
+// before hooks, which may run the state command, and before create returns.
+type recordWriter struct {
+	store Store
+	rec   *Record
+	done  chan error
+	err   error
+}
+
+func (w *recordWriter) begin(pid int) {
+	if w.done != nil {
+		return
+	}
+	w.done = make(chan error, 1)
+	go func() {
+		defer close(w.done)
+		w.rec.Pid = pid
+		var err error
+		if w.rec.StartTime, err = launch.StartTime(pid); err == nil {
+			err = w.store.save(w.rec)
+		}
+		w.done <- err
+	}()
+}
+
+// end waits for the writing, if it was begun.
+func (w *recordWriter) end() error {
+	if w.done != nil {
+		if err, first := <-w.done; first {
+			w.err = err
+		}
+	}
+	return w.err
+}
+
+// program is proa-init while it is being copied to memory, and then.
+type program struct {
+	done chan struct{}
+	f    *os.File
+	err  error
+}
+
+func (r *Runtime) openInit() *program {
+	p := &program{done: make(chan struct{})}
+	go func() {
+		p.f, p.err = r.OpenInit()
+		close(p.done)
+	}()
+	return p
+}
+
+func (p *program) file() (*os.File, error) {
+	<-p.done
+	return p.f, p.err
+}
+
+func (p *program) close() {
+	if f, err := p.file(); err == nil {
+		f.Close()
+	}
 }
 
 func makeFifo(path string) (*os.File, error) {

@@ -97,7 +97,7 @@ func (r *Runtime) end(rec *Record) error {
 
 // hasOwnPids reports whether the kernel kills everything when the container's process ends.
 func (r *Record) hasOwnPids() bool {
-	for _, n := range r.Spec.Linux.Namespaces {
+	for _, n := range r.Config.Linux.Namespaces {
 		if n.Type == specs.PIDNamespace {
 			return n.Path == ""
 		}

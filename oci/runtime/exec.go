@@ -26,9 +26,11 @@ func (r *Runtime) Exec(id string, process *specs.Process, opts ExecOptions) (*la
 	case specs.StateStopped, statusPaused:
 		return nil, fmt.Errorf("execute in container %q: it is %s", id, st)
 	}
+	init := r.openInit()
+	defer init.close()
 	host := HostOptions()
 	host.Bundle, host.CompileSeccomp = rec.Bundle, r.CompileSeccomp
-	p, err := NewProcess(rec.Spec, process, host)
+	p, err := NewProcess(rec.Config.Spec(), process, host)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,11 @@ func (r *Runtime) Exec(id string, process *specs.Process, opts ExecOptions) (*la
 		return nil, err
 	}
 	defer pidfd.Close()
-	c := &launch.Config{InitFD: r.InitFD, Plan: p, JoinHelper: r.JoinHelper, Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr}
+	prog, err := init.file()
+	if err != nil {
+		return nil, err
+	}
+	c := &launch.Config{InitFD: prog, Plan: p, JoinHelper: r.JoinHelper, Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr}
 	if process.Terminal {
 		c.Stdin, c.Stdout = nil, nil
 	}

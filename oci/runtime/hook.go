@@ -16,7 +16,7 @@ func (r *Runtime) createRuntime(rec *Record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := rec.Spec.Hooks
+	h := rec.Config.Hooks
 	if h == nil {
 		return state, nil
 	}
@@ -45,7 +45,7 @@ func (r *Runtime) poststart(rec *Record) { r.lateHooks(rec, "poststart", specs.S
 func (r *Runtime) poststop(rec *Record) { r.lateHooks(rec, "poststop", specs.StateStopped) }
 
 func (r *Runtime) lateHooks(rec *Record, name string, status specs.ContainerState) {
-	h := rec.Spec.Hooks
+	h := rec.Config.Hooks
 	if h == nil {
 		return
 	}

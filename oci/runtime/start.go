@@ -18,7 +18,7 @@ func (r *Runtime) Start(id string) error {
 	if st := r.Status(rec); st != specs.StateCreated {
 		return fmt.Errorf("start container %q: it is %s, not created", id, st)
 	}
-	if rec.Spec.Process == nil {
+	if rec.Config.Process == nil {
 		return errors.New("config.json: process is missing")
 	}
 	pidfd, err := rec.open()

@@ -53,7 +53,7 @@ type Record struct {
 	CgroupPaths map[string]string `json:"cgroupPaths,omitempty"`
 	Systemd     bool              `json:"systemd,omitempty"`
 	Rootless    bool              `json:"rootless,omitempty"`
-	Spec        *specs.Spec       `json:"spec"`
+	Config      *Config           `json:"spec"`
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_.+-]+$`)

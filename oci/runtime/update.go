@@ -20,7 +20,7 @@ func (r *Runtime) Update(id string, res *specs.LinuxResources) error {
 	if err != nil {
 		return err
 	}
-	conv, err := resources(res)
+	conv, err := Resources(res)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 		if err = rt.Start(); err == nil {
 			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
+			s.hold(init.PID)
 			dropStreams()
 			init.StartedAt = time.Now()
 			return init, nil
@@ -36,21 +37,13 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 }
 
 func (s *server) createForeign(rt driver.Runtime) (*monitor.Init, error) {
-	var at driver.Place
-	if s.cfg.HasRoot {
-		at.Root = os.NewFile(monitor.FDRoot, "root")
-		defer at.Root.Close()
-	}
-	if s.cfg.CgroupDir != "" {
-		at.Cgroup = os.NewFile(monitor.FDCgroup, "cgroup")
-		defer at.Cgroup.Close()
-	}
+	defer s.closeInherited()
 	var c launch.Config // for its streams
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
 	}
-	p, err := rt.Create(at, driver.Streams{In: c.Stdin, Out: c.Stdout, Err: c.Stderr, Terminal: s.cfg.Terminal})
+	p, err := rt.Create(driver.Place{Root: s.root, Cgroup: s.cgroup}, driver.Streams{In: c.Stdin, Out: c.Stdout, Err: c.Stderr, Terminal: s.cfg.Terminal})
 	for _, f := range child {
 		f.Close()
 	}
