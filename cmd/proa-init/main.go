@@ -31,6 +31,8 @@ func main() {
 		os.Exit(perform.ExecJoined(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
+	case "reap-command":
+		os.Exit(perform.ReapCommand(os.Args[2:]))
 	case "hello":
 		os.Exit(status("hello", hello.Run(os.Stdout)))
 	case "monitor":
