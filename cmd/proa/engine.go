@@ -18,7 +18,7 @@ import (
 func (a *app) enter() (config.Paths, error) {
 	paths, err := config.Resolve(rootless.OuterUID(), rootless.Rootless())
 	if err != nil {
-		return paths, err
+		return paths, explain(err)
 	}
 	err = rootless.Enter(rootless.Options{
 		RunDir: paths.RunDir,

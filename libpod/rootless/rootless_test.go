@@ -190,7 +190,7 @@ func TestMapIDs(t *testing.T) {
 
 func TestMapperIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if err := runMapper("newuidmap", os.Getpid(), os.Getuid(), []idRange{{100000, 1}}); !errors.Is(err, ErrNoMapper) {
+	if err := Mappers()[0].run(os.Getpid(), os.Getuid(), []idRange{{100000, 1}}); !errors.Is(err, ErrNoMapper) {
 		t.Errorf("without newuidmap: %v", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestMapperRefuses(t *testing.T) {
 		t.Skip("needs an unprivileged user: newuidmap lets root map anything")
 	}
 	pid := newNamespace(t)
-	err := runMapper("newuidmap", pid, os.Getuid(), []idRange{{1, 5}})
+	err := Mappers()[0].run(pid, os.Getuid(), []idRange{{1, 5}})
 	if errors.Is(err, ErrNoMapper) {
 		t.Skip("needs newuidmap (the package uidmap)")
 	}
