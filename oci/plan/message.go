@@ -26,6 +26,10 @@ const (
 	MsgGo           = 'g' // body: Go
 )
 
+// What the init writes to the fifo of FDs.Fifo, once start reads it: FifoOpen, then end of file when execve has closed
+// the fifo, or before that an Error as JSON.
+const FifoOpen = 0
+
 // Go is what the launcher tells an init.
 type Go struct {
 	Pid   int    `json:"pid,omitempty"`   // in the launcher's pid namespace

@@ -53,6 +53,8 @@ type Record struct {
 	CgroupPaths map[string]string `json:"cgroupPaths,omitempty"`
 	Systemd     bool              `json:"systemd,omitempty"`
 	Rootless    bool              `json:"rootless,omitempty"`
+	SharedRoot  bool              `json:"sharedRoot,omitempty"` // see noteRoot
+	RootMount   uint64            `json:"rootMount,omitempty"`
 	Config      *Config           `json:"spec"`
 }
 
