@@ -29,7 +29,9 @@ type Options struct {
 	AppArmor, SELinux bool
 	// OOMScoreAdj is the caller's own; only privilege lowers it.
 	OOMScoreAdj int
-	NoPivot     bool
+	// Grantable are the capabilities the caller has to give, as a mask; zero when that is not known.
+	Grantable uint64
+	NoPivot   bool
 	// CompileSeccomp compiles a profile to BPF and seccomp(2) flags.
 	CompileSeccomp func(*specs.LinuxSeccomp) (filter []byte, flags uint64, err error)
 	// DeviceNumber returns st_mode and st_rdev of a host path.

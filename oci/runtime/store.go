@@ -131,6 +131,9 @@ func (s Store) List() ([]*Record, error) {
 	}
 	var out []*Record
 	for _, e := range entries {
+		if !e.IsDir() {
+			continue // a compiled filter
+		}
 		r, err := s.Load(e.Name())
 		if errors.Is(err, ErrNotFound) {
 			continue // being created, or just deleted
