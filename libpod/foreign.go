@@ -3,6 +3,7 @@ package libpod
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -46,7 +47,19 @@ func (e *Engine) startForeign(ctx context.Context, c *Container, o StartOptions,
 	if err := e.writeBundle(c, s); err != nil {
 		return nil, err
 	}
-	return e.spawn(ctx, c, o, root, monitor.Config{Runtime: &rt})
+	conn, err := e.spawn(ctx, c, o, root, monitor.Config{Runtime: &rt})
+	var refused *StartError
+	if errors.As(err, &refused) {
+		refused.name(c.Config.Process.Args)
+	}
+	return conn, err
+}
+
+// name adds the command that can't be executed to the words of a runtime that leaves it out.
+func (e *StartError) name(args []string) {
+	if e.Code != 125 && !strings.Contains(e.Message, args[0]) {
+		e.Message = fmt.Sprintf("execute %q: %s", args[0], e.Message)
+	}
 }
 
 // clearRun removes what is left of a container's run: its directory, and before that what another runtime than the

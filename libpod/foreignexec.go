@@ -43,7 +43,9 @@ func (e *Engine) execForeign(c *Container, t *ExecTarget, o ExecOptions) (int, e
 		relay.abandon()
 		var refused *driver.Error
 		if errors.As(err, &refused) {
-			return 0, &StartError{err.Error(), refused.ExitCode()}
+			failed := &StartError{err.Error(), refused.ExitCode()}
+			failed.name(o.Args)
+			return 0, failed
 		}
 		return 0, err
 	}
