@@ -88,7 +88,7 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer t.close()
 	if c.Runtime != "" {
-		return e.execForeign(c, t, o)
+		return e.execForeign(ctx, c, t, o)
 	}
 	p, err := e.execPlan(c, t, o)
 	if err != nil {
@@ -100,6 +100,13 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer prog.Close()
 	cfg := &launch.Config{InitFD: prog, Plan: p, JoinHelper: "/proc/self/exe"}
+	if cfg.CgroupFD, err = e.enterCgroup(ctx, c.ID); err != nil {
+		return 0, err
+	}
+	if cfg.CgroupFD != nil {
+		defer cfg.CgroupFD.Close()
+	}
+	p.CgroupDirs = e.v1Dirs(c.ID)
 	relay := &execStreams{opts: o}
 	if err := relay.connect(cfg); err != nil {
 		return 0, err

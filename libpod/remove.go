@@ -63,7 +63,7 @@ func (e *Engine) destroy(c *Container) error {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}
 	dirs := make(chan error, 1)
-	go func() { dirs <- errors.Join(os.RemoveAll(e.dataDir(c.ID)), os.RemoveAll(e.runDir(c.ID))) }()
+	go func() { dirs <- errors.Join(e.dropCgroups(c.ID), os.RemoveAll(e.dataDir(c.ID)), e.dropRunDir(c.ID)) }()
 	err := e.deleteLayer(c)
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/seccomp"
 	"github.com/proa-containers/proa/storage/overlay"
@@ -83,7 +84,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		e.clearRun(c)
+		err = errors.Join(err, e.clearRun(c))
 	}
 	return conn, err
 }
@@ -107,13 +108,9 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
-	encoded, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the plan: %w", err)
-	}
 	bundle := make(chan error, 1)
 	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
-	conn, err := e.spawn(ctx, c, o, root, monitor.Config{Plan: encoded})
+	conn, err := e.spawn(ctx, c, o, root, s, p)
 	if failed := <-bundle; failed != nil && err == nil {
 		if conn != nil {
 			conn.Close()
@@ -186,20 +183,26 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// spawn configures the monitor and waits for its word that the command runs. cfg says by what: a plan or a runtime.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, cfg monitor.Config) (*monitor.Conn, error) {
-	m, err := o.Warm.take()
-	if m == nil && err == nil {
-		m, err = e.startMonitor(c.Log.Driver == "passthrough")
+// spawn configures the monitor and waits for its word that the command runs. Without a plan another runtime runs it.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec, p *plan.Plan) (*monitor.Conn, error) {
+	warm := o.Warm
+	if warm == nil {
+		warm = e.Warm(ctx, c)
+	}
+	m, err := warm.take()
+	if m == nil && err == nil { // cancelled
+		warm = e.Warm(ctx, c)
+		m, err = warm.take()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, cfg); err == nil {
+	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
 		err = awaitStart(ctx, c, m.conn)
 	}
 	if err != nil {
 		m.discard()
+		warm.dropCgroup()
 		return nil, err
 	}
 	m.cmd.Process.Release()
@@ -210,14 +213,27 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	return m.conn, nil
 }
 
-func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, cfg monitor.Config) error {
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, s *specs.Spec, p *plan.Plan, cgroupDir string) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
-	cfg.ID, cfg.Dir, cfg.HasRoot = c.ID, e.runDir(c.ID), root.overlay != nil
-	cfg.Log, cfg.Terminal, cfg.Stdin, cfg.Attached = c.Log, c.Terminal, c.Stdin, o.Attach
-	cfg.Cleanup, cfg.CleanupEnv = []string{self, "container", "cleanup", c.ID}, rootless.ChildEnv(os.Environ())
+	cfg := monitor.Config{
+		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
+		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
+		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
+	}
+	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
+		return err
+	}
+	if p == nil {
+		cfg.Runtime, err = e.prepareForeign(c, s, root)
+	} else if cfg.Plan, err = json.Marshal(p); err != nil {
+		err = fmt.Errorf("encoding the plan: %w", err)
+	}
+	if err != nil {
+		return err
+	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func (s *Store) path(volatile bool) string {
 
 func (s *Store) view(volatile bool, fn func(*bolt.Tx) error) error {
 	path := s.path(volatile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	if empty(path) {
 		return nil
 	}
 	unlock, err := lock(path, unix.LOCK_SH)
@@ -127,7 +127,13 @@ func (s *Store) update(volatile bool, fn func(*bolt.Tx) error) error {
 		return err
 	}
 	defer unlock()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTime, NoSync: volatile, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	o := &bolt.Options{Timeout: lockTime, NoSync: volatile, NoFreelistSync: true, FreelistType: bolt.FreelistMapType}
+	if empty(path) {
+		if err := makeFile(path, o); err != nil {
+			return err
+		}
+	}
+	db, err := bolt.Open(path, 0o600, o)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", path, err)
 	}
@@ -138,6 +144,41 @@ func (s *Store) update(volatile bool, fn func(*bolt.Tx) error) error {
 		}
 		return fn(tx)
 	})
+}
+
+// empty tells whether nothing was ever stored at path.
+func empty(path string) bool {
+	st, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist) || err == nil && st.Size() == 0
+}
+
+// makeFile makes an empty file of state under another name first: a kill or a power cut leaves all of it or nothing.
+// The caller holds the lock.
+func makeFile(path string, o *bolt.Options) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	db, err := bolt.Open(fresh, 0o600, o)
+	if err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error { return initialise(fresh, tx) })
+	if err = errors.Join(err, db.Close()); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	if o.NoSync {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	defer dir.Close()
+	return dir.Sync()
 }
 
 func initialise(path string, tx *bolt.Tx) error {

@@ -95,26 +95,49 @@ func (s *server) configure(starter *monitor.Conn) error {
 			}
 		}
 		if err != nil {
-			if s.embryo != nil {
-				s.embryo.Discard()
-			}
+			s.abort()
 			return err
 		}
 	}
 }
 
+// abort ends an init that gets no plan.
+func (s *server) abort() {
+	if s.embryo != nil {
+		s.embryo.Discard()
+	}
+	if s.cfg.CgroupDir != "" {
+		unix.Rmdir(s.cfg.CgroupDir)
+	}
+}
+
 func (s *server) conceive(payload []byte, files []*os.File) error {
-	defer closeAll(files)
+	closeAll(files)
 	var e monitor.Embryo
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return fmt.Errorf("reading the init's namespaces: %w", err)
 	}
-	var cgroup *os.File
-	if e.Cgroup && len(files) > 0 {
-		cgroup = files[0]
+	s.cfg.CgroupDir = e.CgroupDir
+	if err := s.openCgroup(); err != nil {
+		return err
+	}
+	if e.Flags == 0 {
+		return nil
 	}
 	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
-	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), cgroup)
+	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
+	return nil
+}
+
+func (s *server) openCgroup() error {
+	if s.cfg.CgroupDir == "" || s.cgroup != nil {
+		return nil
+	}
+	f, err := os.OpenFile(s.cfg.CgroupDir, unix.O_DIRECTORY|os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("opening the container's cgroup: %w", err)
+	}
+	s.cgroup = f
 	return nil
 }
 
@@ -128,20 +151,13 @@ func (s *server) take(files []*os.File) error {
 	if err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
-	rest := files[1:]
-	for _, to := range []struct {
-		file **os.File
-		has  bool
-	}{{&s.root, s.cfg.HasRoot}, {&s.cgroup, s.cfg.CgroupDir != ""}} {
-		if !to.has {
-			continue
+	if s.cfg.HasRoot {
+		if len(files) < 2 {
+			return errors.New("reading the monitor's configuration: the root is missing")
 		}
-		if len(rest) == 0 {
-			return errors.New("reading the monitor's configuration: a descriptor is missing")
-		}
-		*to.file, rest = rest[0], rest[1:]
+		s.root = files[1]
 	}
-	return nil
+	return s.openCgroup()
 }
 
 func closeAll(files []*os.File) {
@@ -346,11 +362,12 @@ func (s *server) wait() monitor.Exit {
 	return e
 }
 
+// oomKilled tells whether the kernel killed a process of the container for want of memory.
 func (s *server) oomKilled() bool {
-	if s.cfg.CgroupDir == "" {
+	if s.cfg.OOMFile == "" {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(s.cfg.CgroupDir, "memory.events"))
+	b, err := os.ReadFile(s.cfg.OOMFile)
 	if err != nil {
 		return false
 	}

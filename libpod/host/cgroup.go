@@ -1,0 +1,111 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// Delegated is the directory of the cgroup beneath which this user's containers get cgroups of their own, "" where there
+// is none: with a systemd of the user's it is what systemd delegates to it, user@UID.service; without, the highest
+// cgroup above the caller's that is the user's.
+func (h Host) Delegated() (dir string, systemd bool) {
+	own := ""
+	for _, line := range strings.Split(h.read("/proc/self/cgroup"), "\n") {
+		if p, ok := strings.CutPrefix(line, "0::"); ok {
+			own = filepath.Join("/", p)
+		}
+	}
+	if h.Rootless && h.userManager() != "" {
+		name := fmt.Sprintf("user@%d.service", h.UID)
+		service := fmt.Sprintf("/user.slice/user-%d.slice/%s", h.UID, name)
+		if i := strings.Index(own+"/", "/"+name+"/"); i >= 0 {
+			service = own[:i] + "/" + name
+		}
+		if h.exists(cgroupRoot + service) {
+			return cgroupRoot + service, true
+		}
+	}
+	if own == "" {
+		return "", false
+	}
+	for p := own; ; p = filepath.Dir(p) {
+		if uid, err := h.Owner(h.path(cgroupRoot + p + "/cgroup.subtree_control")); err == nil && uid == h.UID {
+			dir = filepath.Join(cgroupRoot, p)
+		}
+		if p == "/" {
+			// The root of the host's hierarchy has no such file for a user, that of a cgroup namespace may be theirs.
+			return dir, false
+		}
+	}
+}
+
+// userManager is the socket of the user's systemd, "" where there is none.
+func (h Host) userManager() string {
+	dir := h.Getenv("XDG_RUNTIME_DIR")
+	if dir == "" {
+		dir = fmt.Sprintf("/run/user/%d", h.UID)
+	}
+	for _, socket := range []string{dir + "/systemd/private", dir + "/bus"} {
+		if h.exists(socket) {
+			return socket
+		}
+	}
+	return ""
+}
+
+// cgroups is one check for the hierarchy, and one for every controller.
+func (h Host) cgroups() []Check {
+	c := Check{Name: "cgroup v2", Needed: "limits and statistics"}
+	if !h.exists(cgroupRoot + "/cgroup.controllers") {
+		remedy := h.sudo("grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1") + " && " + h.sudo("reboot")
+		if h.find("grubby") == "" {
+			remedy = h.sudo(`sed -i 's/^GRUB_CMDLINE_LINUX="/&systemd.unified_cgroup_hierarchy=1 /' /etc/default/grub`) + " && " + h.sudo("update-grub") + " && " + h.sudo("reboot")
+		}
+		if !h.booted() {
+			remedy = h.sudo("mount -t cgroup2 cgroup2 "+cgroupRoot) + " # when the host starts, in place of cgroup v1"
+		}
+		return []Check{c.fail(Warning, cgroupRoot+" is not a cgroup v2 file system", remedy)}
+	}
+	dir, systemd := h.Delegated()
+	if dir == "" {
+		return []Check{c.fail(Warning, "no cgroup is delegated to "+h.User, h.delegateCgroup())}
+	}
+	out := []Check{c.pass(dir)}
+	controllers := strings.Fields(h.read(dir + "/cgroup.controllers"))
+	for _, d := range []struct{ name, needed string }{
+		{"memory", "--memory, --memory-swap"}, {"pids", "--pids-limit"}, {"cpu", "--cpus, --cpu-shares"}, {"cpuset", "--cpuset-cpus"}, {"io", "--blkio-weight"},
+	} {
+		c := Check{Name: "cgroup " + d.name, Needed: d.needed}
+		if slices.Contains(controllers, d.name) {
+			out = append(out, c.pass("delegated"))
+		} else {
+			out = append(out, c.fail(Warning, "not delegated to "+h.User, h.delegateController(d.name, dir, systemd)))
+		}
+	}
+	return out
+}
+
+// delegateCgroup gives the user a cgroup: systemd does at a login, and without systemd root can.
+func (h Host) delegateCgroup() string {
+	if h.booted() {
+		return h.lingerCommand() + " # then log in anew"
+	}
+	dir := fmt.Sprintf("%s/user-%d", cgroupRoot, h.UID)
+	return h.sudo(fmt.Sprintf("sh -c 'mkdir -p %[1]s && chown %[2]d %[1]s %[1]s/cgroup.procs %[1]s/cgroup.subtree_control && echo %[3]d > %[1]s/cgroup.procs'", dir, h.UID, os.Getppid()))
+}
+
+func (h Host) delegateController(name, dir string, systemd bool) string {
+	if systemd || h.booted() {
+		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s # then log in anew`,
+			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"))
+	}
+	if dir == cgroupRoot {
+		return h.sudo("umount /sys/fs/cgroup/"+name) + " # a hierarchy of cgroup v1 may hold it: mount none when the host starts"
+	}
+	return fmt.Sprintf("echo +%s | %s", name, h.sudo("tee "+filepath.Dir(dir)+"/cgroup.subtree_control"))
+}
