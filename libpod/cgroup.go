@@ -13,11 +13,9 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
-	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
-	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -76,11 +74,11 @@ func (e *LimitError) Error() string {
 }
 
 // limit sets the container's limits on its cgroup, dir under cgroup v2; it returns those of v1, made for it.
-func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error) {
+func (e *Engine) limit(c *Container, l launchable, dir string) ([]string, error) {
 	r := c.Config.Resources
 	if dir == "" {
 		if !rootless.Rootless() && !cgroup.Unified() {
-			return e.limitV1(c, s)
+			return e.limitV1(c, l)
 		}
 		for option, controller := range limitControllers(r) {
 			reason := cgroup.ErrNone.Error()
@@ -103,7 +101,7 @@ func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error
 	if !r.Set() && rootless.Rootless() {
 		return nil, nil
 	}
-	conv, err := runtime.Resources(s.Linux.Resources)
+	conv, err := runtime.Resources(l.resources)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +119,14 @@ func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error
 }
 
 // limitV1 makes cgroups in the hierarchies of version 1, as root.
-func (e *Engine) limitV1(c *Container, s *specs.Spec) ([]string, error) {
-	conv, err := runtime.Resources(s.Linux.Resources)
+func (e *Engine) limitV1(c *Container, l launchable) ([]string, error) {
+	if l.plan == nil {
+		if c.Config.Resources.Set() {
+			return nil, fmt.Errorf("limits with --runtime %s need cgroup v2: leave out one or the other", c.Runtime)
+		}
+		return nil, nil
+	}
+	conv, err := runtime.Resources(l.resources)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +150,8 @@ func (e *Engine) limitV1(c *Container, s *specs.Spec) ([]string, error) {
 }
 
 // place gives the container its cgroup before it starts: dir is that of cgroup v2, if it was made.
-func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cfg *monitor.Config) error {
-	v1, err := e.limit(c, s, dir)
+func (e *Engine) place(c *Container, l launchable, dir string, cfg *monitor.Config) error {
+	v1, err := e.limit(c, l, dir)
 	if err != nil {
 		return err
 	}
@@ -159,7 +163,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 	if len(paths) == 0 {
 		return nil
 	}
-	p.CgroupDirs = v1
+	if l.plan != nil {
+		l.plan.CgroupDirs = v1
+	}
 	for _, path := range v1 {
 		if strings.Contains(path, "/memory/") {
 			cfg.OOMFile = filepath.Join(path, "memory.oom_control")

@@ -45,11 +45,14 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	return errors.Join(e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+	return e.clearRun(c)
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
 func (e *Engine) abandoned(c *Container, st Status) error {
+	if !c.AutoRemove && c.Runtime != "" && st.State == Created && st.MonitorPID == 0 {
+		return e.clearUnstarted(c)
+	}
 	if !c.AutoRemove || st.State != Created || st.MonitorPID != 0 {
 		return nil
 	}

@@ -46,7 +46,7 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	cmd.Dir = "/"
-	cmd.Env = []string{}
+	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if place != nil && place.Leaf != "" && !place.Attach {
 		leaf, err := os.OpenFile(place.Leaf, unix.O_DIRECTORY|os.O_RDONLY, 0)
@@ -73,11 +73,7 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 
 // conceive makes the monitor fork the init, when the namespaces are known already. The monitor has the last word on
 // whether it is of use.
-func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
-	flags, ok := newNamespaces(c.Config.Namespaces)
-	if !ok {
-		return nil
-	}
+func (m *monitorProcess) conceive(flags uint64, cgroupDir string) error {
 	b, err := json.Marshal(monitor.Embryo{Flags: flags, CgroupDir: cgroupDir})
 	if err != nil {
 		return err
@@ -115,6 +111,8 @@ type Warm struct {
 	m      *monitorProcess
 	cgroup string // directory of the container's cgroup; "" when it has none of its own
 	err    error
+
+	conceived bool // the monitor has an init, and the cgroup
 }
 
 // Warm starts the monitor for c, to which it gives an id. What comes of it goes to Run or Start, or is to be cancelled.
@@ -143,7 +141,11 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 			return err
 		}
 	}
-	return w.m.conceive(c, w.cgroup)
+	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
+		err = w.m.conceive(flags, w.cgroup)
+		w.conceived = err == nil
+	}
+	return err
 }
 
 // take is the monitor, which is then the caller's, with the cgroup; nil when it was cancelled.
@@ -169,6 +171,9 @@ func (w *Warm) Cancel() {
 		w.m.conn.Close()
 		w.m.cmd.Process.Release()
 		w.m = nil
+		if !w.conceived {
+			w.dropCgroup()
+		}
 	}
 }
 

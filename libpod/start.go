@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/oci/driver"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
@@ -69,7 +70,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
-		if err := errors.Join(e.dropCgroups(c.ID), e.dropRunDir(c.ID)); err != nil {
+		if err := e.clearRun(c); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
 	}
@@ -84,7 +85,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		err = errors.Join(err, e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+		err = errors.Join(err, e.clearRun(c))
 	}
 	return conn, err
 }
@@ -97,6 +98,9 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if c.Terminal && o.Size.Width > 0 {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
+	if c.Runtime != "" {
+		return e.startForeign(ctx, c, o, root, s)
+	}
 	p, err := runtime.NewPlan(s, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning container %q: %w", c.Name, err)
@@ -107,7 +111,7 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	p.Init = c.Config.Process.Init
 	bundle := make(chan error, 1)
 	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
-	conn, err := e.spawn(ctx, c, o, root, s, p)
+	conn, err := e.spawn(ctx, c, o, root, launchable{plan: p, resources: s.Linux.Resources})
 	if failed := <-bundle; failed != nil && err == nil {
 		if conn != nil {
 			conn.Close()
@@ -180,8 +184,15 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
+// launchable is what a monitor is to start: a plan for the bundled runtime, or another runtime.
+type launchable struct {
+	plan      *plan.Plan
+	runtime   *driver.Runtime
+	resources *specs.LinuxResources
+}
+
 // spawn configures the monitor and waits for its word that the command runs.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec, p *plan.Plan) (*monitor.Conn, error) {
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, l launchable) (*monitor.Conn, error) {
 	warm := o.Warm
 	if warm == nil {
 		warm = e.Warm(ctx, c)
@@ -194,7 +205,7 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
+	if err = e.configure(c, o, m, root, l, warm.cgroup); err == nil {
 		err = awaitStart(ctx, c, m.conn)
 	}
 	if err != nil {
@@ -210,21 +221,23 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	return m.conn, nil
 }
 
-func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, s *specs.Spec, p *plan.Plan, cgroupDir string) error {
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, l launchable, cgroupDir string) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
 	cfg := monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
+		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil, Runtime: l.runtime,
 		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
-	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
+	if err := e.place(c, l, cgroupDir, &cfg); err != nil {
 		return err
 	}
-	if cfg.Plan, err = json.Marshal(p); err != nil {
-		return fmt.Errorf("encoding the plan: %w", err)
+	if l.plan != nil {
+		if cfg.Plan, err = json.Marshal(l.plan); err != nil {
+			return fmt.Errorf("encoding the plan: %w", err)
+		}
 	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {

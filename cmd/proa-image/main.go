@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/proa-containers/proa/image/transfer"
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/storage"
 )
@@ -46,20 +47,28 @@ func (a *app) output(quiet bool) transfer.Output {
 }
 
 func newApp(a *app) *cli.App {
-	return &cli.App{
-		Name:  "proa-image",
-		Usage: "move images between the store and registries or archives",
+	out := &cli.App{
+		Name:     "proa-image",
+		HelpName: "proa", // what its users type
+		Usage:    "move images between the store and registries or archives",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "root", Usage: "where images are, in place of storage.conf's graphroot"},
 			&cli.StringFlag{Name: "runroot", Usage: "in place of storage.conf's runroot"},
 		},
-		Commands:               []*cli.Command{newPull(a), newLoad(a)},
-		Writer:                 a.out,
-		ErrWriter:              a.err,
-		UseShortOptionHandling: true,
-		HideHelpCommand:        true,
-		ExitErrHandler:         func(*cli.Context, error) {},
+		Commands:                  []*cli.Command{newPull(a), newLoad(a)},
+		Writer:                    a.out,
+		ErrWriter:                 a.err,
+		DisableSliceFlagSeparator: true,
+		HideHelpCommand:           true,
+		ExitErrHandler:            func(*cli.Context, error) {},
 	}
+	for _, c := range out.Commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = func(c *cli.Context, err error, _ bool) error {
+			return fmt.Errorf("%w; see `proa %s --help`", err, c.Command.Name)
+		}
+	}
+	return out
 }
 
 func main() {
@@ -69,7 +78,8 @@ func main() {
 	// The libraries log what they also return.
 	logrus.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	err := newApp(&app{os.Stdin, os.Stdout, os.Stderr}).RunContext(ctx, os.Args)
+	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
+	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "proa:", err)

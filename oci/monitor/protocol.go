@@ -6,6 +6,8 @@ package monitor
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/proa-containers/proa/oci/driver"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -70,7 +72,8 @@ const (
 type Config struct {
 	ID         string
 	Dir        string          // the container's run directory, on tmpfs
-	Plan       json.RawMessage // a plan.Plan
+	Plan       json.RawMessage // a plan.Plan; null with a Runtime
+	Runtime    *driver.Runtime `json:",omitempty"` // in place of the bundled one
 	HasRoot    bool            // the root's descriptor, a detached mount, comes along
 	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1

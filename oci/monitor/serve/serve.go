@@ -31,8 +31,9 @@ type server struct {
 	log     logger
 	logMu   sync.Mutex
 	streams sync.WaitGroup
-	process *launch.Process
-	parent  []*os.File // the parent's ends of the container's streams, read until their end
+	await   func() (syscall.WaitStatus, error) // waits for the init
+	after   func()                             // called when it ended; may be nil
+	parent  []*os.File                         // the parent's ends of the container's streams, read until their end
 
 	init   *os.File       // proa-init
 	root   *os.File       // the root, a detached mount; nil without one
@@ -165,7 +166,7 @@ func closeAll(files []*os.File) {
 // failure is what the starter is told; the code is Docker's for a command that can't be run.
 func failure(err error) monitor.Failure {
 	f := monitor.Failure{Message: err.Error(), Code: 125}
-	var e *plan.Error
+	var e interface{ ExitCode() int } // a *plan.Error or a *driver.Error
 	if errors.As(err, &e) {
 		f.Code = e.ExitCode()
 	}
@@ -216,20 +217,16 @@ func (s *server) lock() error {
 }
 
 func (s *server) launch() (*monitor.Init, error) {
+	if s.cfg.Runtime != nil {
+		return s.launchForeign(*s.cfg.Runtime)
+	}
 	var p plan.Plan
 	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	s.cfg.Plan = nil
 	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
-	defer func() {
-		s.init.Close()
-		for _, f := range []*os.File{s.root, s.cgroup} {
-			if f != nil {
-				f.Close()
-			}
-		}
-	}()
+	defer s.closeInherited()
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
@@ -246,16 +243,32 @@ func (s *server) launch() (*monitor.Init, error) {
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
-	s.process = proc
+	s.await = proc.Wait
 	s.hold(proc.Pid)
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err == nil {
-		for i := 0; i < 3; i++ {
-			unix.Dup3(int(null.Fd()), i, 0)
-		}
-		null.Close()
-	}
+	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
+func (s *server) closeInherited() {
+	s.init.Close()
+	for _, f := range []*os.File{s.root, s.cgroup} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// dropStreams lets go of what the starter handed on with a passthrough log.
+func dropStreams() {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	for i := range 3 {
+		unix.Dup3(int(null.Fd()), i, 0)
+	}
+	null.Close()
 }
 
 // hold keeps the container's mount namespace until the monitor ends. Otherwise the kernel takes it down while the init
@@ -332,7 +345,10 @@ func (s *server) copy(f *os.File, index int) {
 
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
-	ws, err := s.process.Wait()
+	ws, err := s.await()
+	if s.after != nil {
+		defer s.after()
+	}
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
