@@ -20,10 +20,13 @@ func limited(t *testing.T, controller string) *harness.Env {
 	}
 	name := "cgroup " + controller
 	c := diagnose(t, e.Proa("doctor"))
-	if c[name].Status == "warning" && harness.InVM() && os.Getuid() == 0 {
-		mend(t, e, c[name].Remedy)
+	if harness.InVM() && os.Getuid() == 0 {
+		// One remedy hands the controller over to the user's systemd, another has that hand it on.
 		harness.Eventually(t, "the controller "+controller+" is delegated", func() bool {
-			c = diagnose(t, e.Proa("doctor"))
+			if c[name].Status == "warning" {
+				mend(t, e, c[name].Remedy)
+				c = diagnose(t, e.Proa("doctor"))
+			}
 			return c[name].Status == "ok"
 		})
 	}
@@ -147,18 +150,11 @@ func TestLimitCPUSet(t *testing.T) {
 	refused(t, runLimits(e, []string{"--cpuset-cpus=first"}, "true"), 125, "first")
 }
 
-// TestLimitAgain starts a container a second time.
-func TestLimitAgain(t *testing.T) {
+// TestLimitInspect wants all limits of one container held, and named by inspect.
+func TestLimitInspect(t *testing.T) {
 	e := limited(t, "memory")
 	name := startLimits(t, e, "-m", "40m", "--pids-limit=50", "--cpus=1.5", "--", "sleep", "600")
-	show := func() string {
-		return e.Proa("exec", name, "cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/cpu.max").OK(t).Out()
-	}
-	const want = "41943040\n50\n150000 100000"
-	equal(t, "limits", show(), want)
-	e.Proa("stop", "-t", "0", name).OK(t)
-	e.Proa("start", name).OK(t)
-	equal(t, "limits after a second start", show(), want)
+	equal(t, "limits", e.Proa("exec", name, "cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/cpu.max").OK(t).Out(), "41943040\n50\n150000 100000")
 	equal(t, "inspect", inspectField(t, e, name, "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.NanoCpus}}"), "41943040 50 1500000000")
 }
 
@@ -182,7 +178,8 @@ func TestLimitLeavesNoCgroup(t *testing.T) {
 	e.Proa("kill", name).OK(t)
 	e.Proa("wait", name).OK(t)
 	harness.Eventually(t, "the cgroup of an ended container is removed", func() bool { return len(cgroupsOf(id)) == 0 })
-	e.Proa("start", name).OK(t)
+	name = startLimits(t, e, "-m", "32m", "--", "sleep", "600")
+	id = inspectField(t, e, name, "{{.Id}}")
 	e.Proa("rm", "-f", name).OK(t)
 	if got := cgroupsOf(id); len(got) != 0 {
 		t.Errorf("rm leaves the cgroups %q", got)

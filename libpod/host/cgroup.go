@@ -41,6 +41,18 @@ func (h Host) delegated() (dir, own string, systemd bool) {
 	return dir, own, false
 }
 
+// scope is the cgroup that libpod/cgroup got from systemd and recorded, "" when there is none.
+func (h Host) scope(systemd bool) string {
+	dir, err := h.Dirs()
+	if !systemd || err != nil {
+		return ""
+	}
+	if scope := h.read(dir + "/cgroup"); scope != "" && h.exists(scope+"/proa") {
+		return scope
+	}
+	return ""
+}
+
 // userManager is the socket of the user's systemd, "" where there is none.
 func (h Host) userManager() string {
 	dir := h.Getenv("XDG_RUNTIME_DIR")
@@ -76,6 +88,8 @@ func (h Host) cgroups() []Check {
 	// cgroup-v2.rst); the root of the hierarchy, which alone has no cgroup.type, may have both.
 	occupied := !systemd && dir == filepath.Join(cgroupRoot, own) && h.exists(dir+"/cgroup.type")
 	given := strings.Fields(h.read(dir + "/cgroup.subtree_control"))
+	scope := h.scope(systemd)
+	inScope := strings.Fields(h.read(scope + "/cgroup.controllers"))
 	for _, d := range []struct{ name, needed string }{
 		{"memory", "--memory, --memory-swap"}, {"pids", "--pids-limit"}, {"cpu", "--cpus, --cpu-shares"}, {"cpuset", "--cpuset-cpus"}, {"io", "--blkio-weight"},
 	} {
@@ -83,6 +97,8 @@ func (h Host) cgroups() []Check {
 		switch {
 		case !slices.Contains(controllers, d.name):
 			out = append(out, c.fail(Warning, "not delegated to "+h.User, h.delegateController(d.name, dir, systemd)))
+		case scope != "" && !slices.Contains(inScope, d.name):
+			out = append(out, c.fail(Warning, "delegated after "+scope+" was made", "pkill -u "+h.User+" -f '^proa-pause ' # when no container runs"))
 		case occupied && !slices.Contains(given, d.name):
 			out = append(out, c.fail(Warning, "not for "+dir+"'s children, since this shell is in it",
 				fmt.Sprintf("mkdir -p %[1]s/shell && for p in $(cat %[1]s/cgroup.procs); do echo $p > %[1]s/shell/cgroup.procs; done", dir)))
