@@ -16,3 +16,10 @@ func (e *Env) CommandIn(script string, args ...string) *Cmd {
 	c.env = &asRoot
 	return c
 }
+
+// CommandAsRoot prepares a program to be run as root. Only for tests that require root.
+func (e *Env) CommandAsRoot(args ...string) *Cmd {
+	asRoot := *e
+	asRoot.asRoot = false // start as whoever runs the tests
+	return &Cmd{Args: args, env: &asRoot}
+}
