@@ -22,6 +22,7 @@ var (
 	ErrAmbiguous = errors.New("ambiguous image name")
 	ErrInUse     = errors.New("image is in use")
 	ErrName      = errors.New("invalid image name")
+	ErrConfig    = errors.New("broken configuration file")
 )
 
 // Image is an image in the store.

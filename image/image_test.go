@@ -44,7 +44,7 @@ func open(t *testing.T) *storage.Store {
 	t.Helper()
 	t.Setenv("CONTAINERS_STORAGE_CONF", "/dev/null")
 	registries := filepath.Join(t.TempDir(), "registries.conf")
-	err := os.WriteFile(registries, []byte("unqualified-search-registries = [\"second.example\", \"third.example:5000\"]\n[aliases]\nnick = \"quay.example/some/thing\"\n"), 0o644)
+	err := os.WriteFile(registries, []byte("unqualified-search-registries = [\"second.example\", \"third.example:5000\"]\n[aliases]\nnick = \"quay.example/some/thing\"\nhub = \"docker.io/hub\"\nelsewhere = \"quay.example/not/here\"\n"), 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,8 @@ func TestLookup(t *testing.T) {
 	for _, names := range []string{
 		"docker.io/library/alpine:latest", "localhost/mine:1", "quay.example/some/thing:latest", "third.example:5000/tool:latest",
 		"a.example/x/dup:latest", "b.example/y/dup:latest", "second.example/both:latest third.example:5000/other:latest", "docker.io/library/both:latest",
-		"hub.example/team/app:v1",
+		"hub.example/team/app:v1", "a.example/x/nick:latest", "docker.io/library/hub:latest", "a.example/x/elsewhere:latest",
+		"localhost/first:latest", "docker.io/library/first:latest",
 	} {
 		ids[names] = add(t, s, strings.Fields(names))
 	}
@@ -107,6 +108,8 @@ func TestLookup(t *testing.T) {
 		{alpine.ID[:12], "docker.io/library/alpine:latest"},
 		{"mine:1", "localhost/mine:1"},
 		{"nick", "quay.example/some/thing:latest"},
+		{"hub", "docker.io/library/hub:latest"},
+		{"first", "localhost/first:latest"},
 		{"tool", "third.example:5000/tool:latest"},
 		{"third.example:5000/tool", "third.example:5000/tool:latest"},
 		{"both", "docker.io/library/both:latest"},
@@ -123,12 +126,46 @@ func TestLookup(t *testing.T) {
 	}
 	for ref, want := range map[string]error{
 		"absent": ErrNotFound, "mine": ErrNotFound, "docker.io/library/mine:1": ErrNotFound, "pine": ErrNotFound, "app": ErrNotFound,
+		"elsewhere":             ErrNotFound, // an alias is meant, and no image that happens to be called so
 		strings.Repeat("0", 64): ErrNotFound, "alpine@sha256:" + strings.Repeat("0", 64): ErrNotFound,
 		"dup": ErrAmbiguous, "": ErrName, "UPPER": ErrName, "a b": ErrName, "alpine:": ErrName, "/x": ErrName, "x@sha256:1": ErrName,
 	} {
 		if i, err := Lookup(s, ref); !errors.Is(err, want) {
 			t.Errorf("%q: %v, %v; want %v", ref, i, err, want)
 		}
+	}
+}
+
+// TestLookupReadsConfiguration: the short way around parsing registries.conf finds what parsing finds.
+func TestLookupReadsConfiguration(t *testing.T) {
+	s := open(t)
+	path := os.Getenv("CONTAINERS_REGISTRIES_CONF")
+	want := add(t, s, []string{"a.example/x/tool:latest"})
+	for conf, found := range map[string]bool{
+		"": true,
+		"# tool is not 'here'\n[aliases]\n\"tool\" = \"a.example/x/tool\"\n": true,
+		"[aliases]\n\"tool\" = \"b.example/tool\"\n":                         false,
+		"[aliases]\ntool = \"\"\"\nb.example/tool\"\"\"\n":                   false,
+		"[aliases]\n\"to\\u006fl\" = \"b.example/tool\"\n":                   false,
+		"[aliases]\n'tool' = 'b.example/tool'\n":                             false,
+		"[aliases]\ntoolbox = \"b.example/toolbox\"\n":                       true,
+	} {
+		if err := os.WriteFile(path, []byte(conf), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		i, err := Lookup(s, "tool")
+		if found && (err != nil || i.ID != want) || !found && !errors.Is(err, ErrNotFound) {
+			t.Errorf("%q: %v, %v; want found to be %v", conf, i, err, found)
+		}
+	}
+	if err := os.WriteFile(path, []byte("[aliases\ntool ="), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lookup(s, "tool"); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), path) {
+		t.Errorf("broken file: %v, want ErrConfig that names it", err)
+	}
+	if i, err := Lookup(s, "a.example/x/tool"); err != nil || i.ID != want {
+		t.Errorf("the full name, with a broken file: %v, %v", i, err)
 	}
 }
 

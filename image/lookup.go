@@ -78,7 +78,8 @@ func isHex(s string) bool {
 
 // Lookup finds a local image by id, unique prefix of an id, digest, or name. A name without a registry is, in this order:
 // an alias of registries.conf, localhost/NAME, docker.io/library/NAME, NAME on each of the unqualified-search registries,
-// and any stored name that ends in /NAME. The errors are ErrNotFound, ErrAmbiguous and ErrName.
+// and, unless there is an alias, any stored name that ends in /NAME. The errors are ErrNotFound, ErrAmbiguous, ErrName
+// and ErrConfig.
 func Lookup(s *storage.Store, ref string) (*Image, error) {
 	all, err := s.Images()
 	if err != nil {
@@ -183,12 +184,15 @@ func byName(all []storage.Image, n name, ref string) (rec storage.Image, match s
 		exact(n)
 		return rec, match, ok, nil
 	}
-	matches := bySuffix(all, n)
-	if len(matches) == 1 {
-		// Whatever registries.conf says, no other image is meant.
-		return matches[0].rec, matches[0].name, true, nil
+	files, err := readShortNames()
+	if err != nil {
+		return rec, "", false, err
 	}
-	short, err := shortNames()
+	matches := bySuffix(all, n)
+	if len(matches) == 1 && files.onlyAlias(n.repo, splitName(matches[0].name).repo) {
+		return matches[0].rec, matches[0].name, true, nil // no other name is left that another image could have
+	}
+	short, err := files.parse()
 	if err != nil {
 		return rec, "", false, err
 	}
@@ -197,14 +201,17 @@ func byName(all []storage.Image, n name, ref string) (rec storage.Image, match s
 			return rec, match, true, nil
 		}
 	}
-	if len(matches) > 1 {
-		var names []string
-		for _, m := range matches {
-			names = append(names, m.name)
-		}
-		return rec, "", false, fmt.Errorf("%w %q: it may be %s; give the full name", ErrAmbiguous, ref, strings.Join(names, " or "))
+	if _, ok := short.Aliases[n.repo]; ok || len(matches) == 0 {
+		return rec, "", false, nil
 	}
-	return rec, "", false, nil
+	if len(matches) == 1 {
+		return matches[0].rec, matches[0].name, true, nil
+	}
+	var names []string
+	for _, m := range matches {
+		names = append(names, m.name)
+	}
+	return rec, "", false, fmt.Errorf("%w %q: it may be %s; give the full name", ErrAmbiguous, ref, strings.Join(names, " or "))
 }
 
 type nameMatch struct {

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,21 +19,56 @@ type shortNameConfig struct {
 	Aliases map[string]string `toml:"aliases"`
 }
 
-// shortNames reads registries.conf, its drop-in files and the aliases that were recorded by earlier pulls. A missing file
-// is an empty one.
-func shortNames() (shortNameConfig, error) {
-	all := shortNameConfig{Aliases: map[string]string{}}
-	for _, path := range shortNameFiles() {
+// shortNameFile is a file of registries.conf(5).
+type shortNameFile struct {
+	path string
+	data []byte
+}
+
+type shortNameFiles []shortNameFile
+
+// readShortNames reads registries.conf, its drop-in files and the aliases that were recorded by earlier pulls, the ones
+// that count most last. A missing file is an empty one.
+func readShortNames() (shortNameFiles, error) {
+	var files shortNameFiles
+	for _, path := range shortNamePaths() {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 			continue
 		}
 		if err != nil {
-			return all, fmt.Errorf("read registries configuration: %w", err)
+			return nil, fmt.Errorf("read registries configuration: %w", err)
 		}
+		files = append(files, shortNameFile{path, data})
+	}
+	return files, nil
+}
+
+// onlyAlias tells, without the time that parsing takes, that repo has no alias but perhaps full: no line that has the one
+// lacks the other. It may say false of files that have no alias either.
+func (f shortNameFiles) onlyAlias(repo, full string) bool {
+	for _, file := range f {
+		for line := range bytes.Lines(file.data) {
+			line = bytes.TrimSpace(line)
+			switch {
+			case bytes.HasPrefix(line, []byte("#")):
+			case bytes.ContainsAny(line, "\\'"), bytes.Contains(line, []byte(`"""`)):
+				return false // a name may be spelled otherwise, or stand on lines of its own
+			case bytes.Contains(line, []byte(repo)) && !bytes.Contains(line, []byte(`"`+full+`"`)):
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// parse merges the files.
+func (f shortNameFiles) parse() (shortNameConfig, error) {
+	all := shortNameConfig{Aliases: map[string]string{}}
+	for _, file := range f {
 		var one shortNameConfig
-		if err := toml.Unmarshal(data, &one); err != nil {
-			return all, fmt.Errorf("read registries configuration %q: %w", path, err)
+		if err := toml.Unmarshal(file.data, &one); err != nil {
+			return all, fmt.Errorf("%w %q: %w; mend it or move it away", ErrConfig, file.path, err)
 		}
 		if one.Search != nil {
 			all.Search = one.Search
@@ -44,8 +80,8 @@ func shortNames() (shortNameConfig, error) {
 	return all, nil
 }
 
-// shortNameFiles are the files of registries.conf(5), the ones that count most last.
-func shortNameFiles() []string {
+// shortNamePaths are the files of registries.conf(5), the ones that count most last.
+func shortNamePaths() []string {
 	home := os.Getenv("HOME")
 	config := os.Getenv("XDG_CONFIG_HOME")
 	if config == "" {
@@ -76,8 +112,10 @@ func shortNameFiles() []string {
 // candidates are the full repositories that a short one may stand for, the likeliest first.
 func (c shortNameConfig) candidates(repo string) []string {
 	var out []string
-	if full, ok := c.Aliases[repo]; ok {
-		out = append(out, full)
+	if alias, ok := c.Aliases[repo]; ok {
+		if n, err := parse(alias); err == nil {
+			out = append(out, n.repo)
+		}
 	}
 	hub := "docker.io/" + repo
 	if !strings.Contains(repo, "/") {

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
+	"github.com/proa-containers/proa/storage/overlay"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,8 @@ type Container struct {
 	Runtime     string
 	Platform    string
 	Last        *Run `json:",omitempty"`
+
+	layer *overlay.Options // of a layer just made: Run need not look it up again
 }
 
 // Run is how a run ended.

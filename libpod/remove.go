@@ -55,24 +55,21 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// destroy removes everything of a container that does not run: directories, layer, then the record, so that a
+// destroy removes everything of a container that does not run: directories and layer, then the record, so that a
 // command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
 func (e *Engine) destroy(c *Container) error {
 	e.killMonitor(c)
-	if c.Rootfs == "" || c.RootfsCopy {
-		s, err := e.store()
-		if err != nil {
-			return err
-		}
-		if err := s.DeleteContainer(c.ID); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(e.dataDir(c.ID)); err != nil {
+	if err := e.dropForeign(c); err != nil {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}
-	if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
-		return fmt.Errorf("removing container %q: %w", c.Name, err)
+	dirs := make(chan error, 1)
+	go func() { dirs <- errors.Join(e.dropCgroups(c.ID), os.RemoveAll(e.dataDir(c.ID)), e.dropRunDir(c.ID)) }()
+	err := e.deleteLayer(c)
+	if failed := <-dirs; failed != nil {
+		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))
+	}
+	if err != nil {
+		return err
 	}
 	r, err := c.record()
 	if err != nil {
@@ -83,4 +80,15 @@ func (e *Engine) destroy(c *Container) error {
 	}
 	os.Remove(e.lockPath(c.ID))
 	return nil
+}
+
+func (e *Engine) deleteLayer(c *Container) error {
+	if c.Rootfs != "" && !c.RootfsCopy {
+		return nil
+	}
+	s, err := e.store()
+	if err != nil {
+		return err
+	}
+	return s.DeleteContainer(c.ID)
 }

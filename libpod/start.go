@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/plan"
@@ -33,6 +32,25 @@ func (e *StartError) Error() string { return e.Message }
 type StartOptions struct {
 	Attach bool         // keep the monitor's socket: the caller is its client
 	Size   monitor.Size // of the terminal at first, when the container has one
+	Warm   *Warm        // a monitor to use; nil: one is started
+}
+
+// Run creates a container, as Create does, calls created, and starts it, as Start does, under one lock: nobody takes
+// it for one whose command was killed in between. When created fails, nothing is left.
+func (e *Engine) Run(ctx context.Context, c *Container, img *image.Image, o StartOptions, created func() error) (*monitor.Conn, error) {
+	unlock, err := e.create(ctx, c, img)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := created(); err != nil {
+		return nil, errors.Join(err, e.destroy(c))
+	}
+	conn, err := e.startLocked(ctx, c, o)
+	if err != nil && c.AutoRemove {
+		err = errors.Join(err, e.destroy(c))
+	}
+	return conn, err
 }
 
 // Start runs a created or exited container. With Attach it returns the client's end, on which the container's output
@@ -43,11 +61,15 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 		return nil, err
 	}
 	defer unlock()
+	return e.startLocked(ctx, c, o)
+}
+
+func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
-		if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+		if err := e.clearRun(c); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
 	}
@@ -62,7 +84,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		os.RemoveAll(e.runDir(c.ID))
+		err = errors.Join(err, e.clearRun(c))
 	}
 	return conn, err
 }
@@ -75,8 +97,8 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if c.Terminal && o.Size.Width > 0 {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
-	if err := e.writeBundle(c, s); err != nil {
-		return nil, err
+	if c.Runtime != "" {
+		return e.startForeign(ctx, c, o, root, s)
 	}
 	p, err := runtime.NewPlan(s, e.planOptions(c))
 	if err != nil {
@@ -86,7 +108,16 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
-	return e.spawn(ctx, c, o, root, p)
+	bundle := make(chan error, 1)
+	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
+	conn, err := e.spawn(ctx, c, o, root, s, p)
+	if failed := <-bundle; failed != nil && err == nil {
+		if conn != nil {
+			conn.Close()
+		}
+		err = failed
+	}
+	return conn, err
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
@@ -127,6 +158,9 @@ func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 		}
 		return &rootMount{file: f, path: c.Rootfs}, nil
 	}
+	if c.layer != nil {
+		return mountOverlay(c, *c.layer)
+	}
 	s, err := e.store()
 	if err != nil {
 		return nil, err
@@ -149,72 +183,70 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// spawn starts the monitor and waits for its word that the command runs.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, p *plan.Plan) (*monitor.Conn, error) {
-	encoded, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the plan: %w", err)
+// spawn configures the monitor and waits for its word that the command runs. Without a plan another runtime runs it.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec, p *plan.Plan) (*monitor.Conn, error) {
+	warm := o.Warm
+	if warm == nil {
+		warm = e.Warm(ctx, c)
 	}
+	m, err := warm.take()
+	if m == nil && err == nil { // cancelled
+		warm = e.Warm(ctx, c)
+		m, err = warm.take()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
+		err = awaitStart(ctx, c, m.conn)
+	}
+	if err != nil {
+		m.discard()
+		warm.dropCgroup()
+		return nil, err
+	}
+	m.cmd.Process.Release()
+	if !o.Attach {
+		m.conn.Close()
+		return nil, nil
+	}
+	return m.conn, nil
+}
+
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, s *specs.Spec, p *plan.Plan, cgroupDir string) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return nil, fmt.Errorf("finding proa itself: %w", err)
+		return fmt.Errorf("finding proa itself: %w", err)
 	}
 	cfg := monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, HasRoot: root.overlay != nil,
+		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
 		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
+	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
+		return err
+	}
+	if p == nil {
+		cfg.Runtime, err = e.prepareForeign(c, s, root)
+	} else if cfg.Plan, err = json.Marshal(p); err != nil {
+		err = fmt.Errorf("encoding the plan: %w", err)
+	}
+	if err != nil {
+		return err
+	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conf.Close()
-	prog, err := e.openInit()
-	if err != nil {
-		return nil, err
-	}
-	defer prog.Close()
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening /dev/null: %w", err)
-	}
-	defer null.Close()
-	conn, theirs, err := monitor.Pair()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
-	mount := null
+	files := []*os.File{conf}
 	if root.overlay != nil {
-		mount = root.file
+		files = append(files, root.file)
 	}
-	cmd := exec.Command("/proc/self/fd/5", "monitor")
-	cmd.Args[0] = "proa-monitor"
-	cmd.ExtraFiles = []*os.File{theirs, conf, prog, mount, null}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
-	if c.Log.Driver == "passthrough" {
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := m.conn.SendFiles(monitor.Configure, nil, files...); err != nil {
+		return fmt.Errorf("starting container %q: configuring its monitor: %w", c.Name, err)
 	}
-	cmd.Dir = "/"
-	cmd.Env = []string{}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	theirs.Close()
-	if err := awaitStart(ctx, c, conn); err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
-		conn.Close()
-		return nil, err
-	}
-	cmd.Process.Release()
-	if !o.Attach {
-		conn.Close()
-		return nil, nil
-	}
-	return conn, nil
+	return nil
 }
 
 func awaitStart(ctx context.Context, c *Container, conn *monitor.Conn) error {

@@ -109,7 +109,7 @@ func newRuntime(t *testing.T, root bool) *ociRuntime {
 func (r *ociRuntime) command(dir string, args ...string) *harness.Cmd {
 	c := env.Proa(append([]string{"unshare"}, args...)...)
 	if r.root {
-		c = env.CommandAsRoot(args...)
+		c = env.RootCommand(args...)
 	}
 	c.Dir, c.Env, c.Timeout = dir, []string{"RUNTIME=" + r.path, "TMPDIR=" + r.tmp}, 2*time.Minute
 	return c

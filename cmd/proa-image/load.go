@@ -15,7 +15,7 @@ func newLoad(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "load",
 		Usage:     "bring the images of a docker-archive or oci-archive into the store",
-		ArgsUsage: "[flags]",
+		ArgsUsage: " ",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "archive to read, in place of standard input"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},

@@ -18,7 +18,7 @@ func newPull(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "pull",
 		Usage:     "bring an image from a registry into the store",
-		ArgsUsage: "[flags] IMAGE",
+		ArgsUsage: "IMAGE",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all-tags", Aliases: []string{"a"}, Usage: "pull every tag of the repository"},
 			&cli.StringFlag{Name: "arch", Usage: "architecture to choose, in place of the host's"},
@@ -38,7 +38,7 @@ func newPull(a *app) *cli.Command {
 				return err
 			}
 			if c.NArg() != 1 {
-				return fmt.Errorf("pull takes one image name, with the flags before it; it was given %q", c.Args().Slice())
+				return fmt.Errorf("pull takes one image name; it was given %q", c.Args().Slice())
 			}
 			s, err := a.store(c)
 			if err != nil {

@@ -1,3 +1,7 @@
+// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
+//
+//go:debug containermaxprocs=0
+
 // Package main is the proa command line: it parses and validates arguments, calls the engine and prints.
 // It runs as the invoking user, inside the user namespace kept by the pause process (see libpod/rootless).
 package main
@@ -11,6 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/storage"
 	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
@@ -27,6 +32,7 @@ const (
 type app struct {
 	in       *os.File
 	out, err io.Writer
+	cgroupfs bool // --cgroup-manager cgroupfs
 }
 
 // exitError ends proa with a code; a nil err prints nothing.
@@ -70,7 +76,19 @@ func newApp(a *app) *cli.App {
 		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageError,
-		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+			&cli.StringFlag{Name: "runtime", Usage: "the `RUNTIME` of the containers that the command makes, as with its own --runtime"},
+			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "who makes cgroups: systemd, where it runs, or `cgroupfs`, proa alone"},
+		},
+		Before: func(c *cli.Context) error {
+			m := c.String("cgroup-manager")
+			if m != "systemd" && m != "cgroupfs" {
+				return fmt.Errorf("invalid --cgroup-manager %q: systemd or cgroupfs", m)
+			}
+			a.cgroupfs = m == "cgroupfs"
+			return nil
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
 				_, err := fmt.Fprintln(a.out, "proa version", version)
@@ -117,7 +135,7 @@ func main() {
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	cmds := newApp(a)
-	err := cmds.RunContext(ctx, canonical(cmds, os.Args))
+	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()
 	var e *exitError
 	if err != nil && (!errors.As(err, &e) || e.err != nil) {

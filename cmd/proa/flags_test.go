@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
 )
@@ -25,7 +26,7 @@ func parseRun(args ...string) (ctr *libpod.Container, err error) {
 		return err
 	}
 	line := append([]string{"proa", "run"}, args...)
-	return ctr, cmds.Run(canonical(cmds, line))
+	return ctr, cmds.Run(argv.Canonical(cmds, line))
 }
 
 func TestCanonical(t *testing.T) {
@@ -57,9 +58,9 @@ func TestCanonical(t *testing.T) {
 		"run --entrypoint  img":                "run --entrypoint= -- img",
 		"run -v /a:/b:ro --volume /c:/d img x": "run --volume=/a:/b:ro --volume=/c:/d -- img x",
 	} {
-		got := strings.Join(canonical(cmds, append([]string{"proa"}, strings.Split(in, " ")...)), " ")
+		got := strings.Join(argv.Canonical(cmds, append([]string{"proa"}, strings.Split(in, " ")...)), " ")
 		if got != "proa "+want {
-			t.Errorf("canonical(%q) = %q, want %q", in, got, "proa "+want)
+			t.Errorf("Canonical(%q) = %q, want %q", in, got, "proa "+want)
 		}
 	}
 }

@@ -45,7 +45,10 @@ func runRun(a *app, c *cli.Context) error {
 	if s.engine, err = a.engine(c.Context); err != nil {
 		return err
 	}
-	img, err := a.findImage(c, s.engine, ctr)
+	// The monitor starts while the image and the layer are seen to.
+	warm := s.engine.Warm(c.Context, ctr)
+	defer warm.Cancel()
+	img, err := a.findImage(c, s.engine, ctr, warm)
 	if err != nil {
 		return err
 	}
@@ -53,20 +56,17 @@ func runRun(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.engine.Create(c.Context, ctr, img); err != nil {
-		cid.drop()
-		return err
-	}
-	if err := cid.write(ctr.ID); err != nil {
-		return errors.Join(err, s.engine.Remove(c.Context, ctr, true))
-	}
-	if c.String("network") == "" && isTerminal(a.err) {
-		a.sayNoNetwork(s.engine)
-	}
 	detach := c.Bool("detach")
-	s.conn, err = s.engine.Start(c.Context, ctr, libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd()))})
+	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
+	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
+		if c.String("network") == "" && isTerminal(a.err) {
+			a.sayNoNetwork(s.engine)
+		}
+		return cid.write(ctr.ID)
+	})
 	if err != nil {
-		return a.startFailed(c.Context, s.engine, ctr, err)
+		cid.dropEmpty()
+		return startFailed(err)
 	}
 	if detach {
 		fmt.Fprintln(a.out, ctr.ID)
@@ -80,11 +80,8 @@ func runRun(a *app, c *cli.Context) error {
 	return errors.Join(s.engine.Finish(ctr), ended(exit, nil))
 }
 
-// startFailed ends a run whose container did not start: a container that was to go goes.
-func (a *app) startFailed(ctx context.Context, e *libpod.Engine, ctr *libpod.Container, err error) error {
-	if ctr.AutoRemove {
-		err = errors.Join(err, e.Remove(context.WithoutCancel(ctx), ctr, true))
-	}
+// startFailed gives the error of a container that did not start the exit code that says so.
+func startFailed(err error) error {
 	var start *libpod.StartError
 	if errors.As(err, &start) {
 		return &exitError{start.Code, err}
@@ -147,7 +144,7 @@ func parseKeys(s string) ([]byte, error) {
 }
 
 // findImage looks the image up, pulling it by --pull's rule; nil with --rootfs.
-func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, error) {
+func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container, warm *libpod.Warm) (*image.Image, error) {
 	if ctr.Rootfs != "" {
 		return nil, nil
 	}
@@ -167,6 +164,7 @@ func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container)
 	if policy == "never" {
 		return nil, fmt.Errorf("%w; pull it first, or leave out --pull never", err)
 	}
+	warm.Cancel() // a pull may take long
 	args := []string{"pull"}
 	if p := c.String("platform"); p != "" {
 		args = append(args, "--platform", p)
@@ -241,8 +239,12 @@ func reserveCIDFile(path string) (cidFile, error) {
 	return cidFile{f}, nil
 }
 
-func (c cidFile) drop() {
-	if c.f != nil {
+// dropEmpty removes the file of a container that was not made.
+func (c cidFile) dropEmpty() {
+	if c.f == nil {
+		return
+	}
+	if st, err := os.Stat(c.f.Name()); err == nil && st.Size() == 0 {
 		c.f.Close()
 		os.Remove(c.f.Name())
 	}

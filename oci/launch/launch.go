@@ -29,6 +29,8 @@ type Config struct {
 	Preserve []*os.File
 	// CgroupFD is a cgroup v2 directory to be born in.
 	CgroupFD *os.File
+	// Embryo is an init to use, in the cgroup already; one that doesn't fit the plan is discarded.
+	Embryo *Embryo
 	// Fifo is an O_PATH handle; the command starts when somebody opens the fifo for reading. Start then returns as
 	// soon as the container is created, and later errors go to Stderr.
 	Fifo *os.File
@@ -102,6 +104,12 @@ func Start(c *Config) (*Process, error) {
 				return nil, fmt.Errorf("join the user namespace %q: start proa inside it instead, with nsenter --user", j.file.Name())
 			}
 		}
+	}
+	if e := c.Embryo; e != nil {
+		if e.fits(c, flags, joins) {
+			return e.deliver(c)
+		}
+		e.Discard()
 	}
 	return c.launch("init", flags, joins)
 }
@@ -225,7 +233,7 @@ func (c *Config) start(args []string, add func(*os.File) int, files *[]*os.File,
 	}
 	defer unix.Close(exe)
 	name := "/proc/self/fd/" + strconv.Itoa(exe)
-	env := []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
+	env := []string{"GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 	for _, j := range joins {
 		if j.flags&unix.CLONE_NEWUSER == 0 {
 			continue

@@ -6,13 +6,19 @@ package monitor
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/proa-containers/proa/oci/driver"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
 //
 //	starter                     monitor                        client (attach socket)
 //	   |  fork, fds below          |                              |
-//	   |-------------------------->|  launches the init           |
+//	   |-------------------------->|                              |
+//	   |   Prelaunch (optional)    |                              |
+//	   |-------------------------->|  forks the init              |
+//	   |   Configure               |                              |
+//	   |-------------------------->|  gives the init its plan     |
 //	   |   Started or Failed       |                              |
 //	   |<--------------------------|   Stdout, Stderr             |
 //	   |                           |----------------------------->|
@@ -22,7 +28,12 @@ import (
 //	   |                           |----------------------------->|  cleans up
 //
 // The starter's own socket, when it stays attached, becomes a client like any other.
+//
+// A starter that goes away before Configure takes the monitor and the init with it.
 const (
+	Prelaunch byte = 'p' // starter to monitor: a JSON Embryo
+	Configure byte = 'c' // starter to monitor: with the descriptors of a JSON Config and of the root, if there is one
+
 	Stdin    byte = 'i' // client to monitor: bytes for the container
 	StdinEOF byte = 'e' // client to monitor: close its standard input
 	Resize   byte = 'w' // client to monitor: a JSON Size
@@ -39,11 +50,15 @@ const MaxPayload = 32 << 10
 // The descriptors that the monitor is started with.
 const (
 	FDStarter = 3 // the starter's socket
-	FDConfig  = 4 // a memfd with the Config
-	FDInit    = 5 // the sealed proa-init
-	FDRoot    = 6 // the detached root mount; /dev/null when there is none
-	FDCgroup  = 7 // the container's cgroup directory; /dev/null when there is none
+	FDInit    = 4 // the sealed proa-init
 )
+
+// Embryo is an init whose namespaces are known before its plan.
+type Embryo struct {
+	Flags uint64 // CLONE_NEW*; 0: the init waits for its plan, or another runtime makes it
+	// CgroupDir is the cgroup v2 directory to be born in, which goes with the init if it gets no plan.
+	CgroupDir string `json:",omitempty"`
+}
 
 // The files in Config.Dir.
 const (
@@ -57,9 +72,11 @@ const (
 type Config struct {
 	ID         string
 	Dir        string          // the container's run directory, on tmpfs
-	Plan       json.RawMessage // a plan.Plan
-	HasRoot    bool            // FDRoot is a mount
-	CgroupDir  string          `json:",omitempty"` // absolute; FDCgroup is open on it
+	Plan       json.RawMessage // a plan.Plan; null with a Runtime
+	Runtime    *driver.Runtime `json:",omitempty"` // in place of the bundled one
+	HasRoot    bool            // the root's descriptor, a detached mount, comes along
+	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute
+	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
 	Stdin      bool     // keep standard input open

@@ -122,6 +122,58 @@ func (c *Conn) Send(kind byte, payload []byte) error {
 	return err
 }
 
+// SendFiles writes one packet with descriptors.
+func (c *Conn) SendFiles(kind byte, payload []byte, files ...*os.File) error {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	var err error
+	e := c.raw.Write(func(s uintptr) bool {
+		err = unix.Sendmsg(int(s), append([]byte{kind}, payload...), unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
+		return err != unix.EAGAIN
+	})
+	if e != nil {
+		return e
+	}
+	return err
+}
+
+// maxFiles is the most descriptors in one packet.
+const maxFiles = 8
+
+// ReceiveFiles is Receive for a packet that may carry descriptors, which the caller closes.
+func (c *Conn) ReceiveFiles(buf []byte) (kind byte, payload []byte, files []*os.File, err error) {
+	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
+	var n, oobn int
+	e := c.raw.Read(func(s uintptr) bool {
+		n, oobn, _, _, err = unix.Recvmsg(int(s), buf, oob, unix.MSG_CMSG_CLOEXEC)
+		return err != unix.EAGAIN
+	})
+	switch {
+	case e != nil:
+		return 0, nil, nil, e
+	case err == unix.ECONNRESET, err == nil && n == 0:
+		return 0, nil, nil, io.EOF
+	case err != nil:
+		return 0, nil, nil, err
+	}
+	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("receiving descriptors: %w", err)
+	}
+	for i := range msgs {
+		fds, err := unix.ParseUnixRights(&msgs[i])
+		if err != nil {
+			return 0, nil, nil, fmt.Errorf("receiving descriptors: %w", err)
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return buf[0], buf[1:n], files, nil
+}
+
 // SendJSON writes v as one packet.
 func (c *Conn) SendJSON(kind byte, v any) error {
 	b, err := json.Marshal(v)

@@ -63,28 +63,38 @@ func start(args []string, run func(*performer) error) int {
 
 // open reads the numbers of the link's and the plan's descriptors, and the plan.
 func open(args []string) (*performer, error) {
+	stranger := &plan.Error{Text: "proa-init is started by proa, not by hand"}
 	if len(args) != 2 {
-		return nil, &plan.Error{Text: "proa-init is started by proa, not by hand"}
+		return nil, stranger
 	}
-	sync, err1 := strconv.Atoi(args[0])
-	mem, err2 := strconv.Atoi(args[1])
-	if err1 != nil || err2 != nil {
-		return nil, &plan.Error{Text: "proa-init is started by proa, not by hand"}
+	sync, err := strconv.Atoi(args[0])
+	if err != nil {
+		return nil, stranger
 	}
 	unix.CloseOnExec(sync)
 	p := &performer{link: link{fd: sync}, proc: -1, devpts: -1, fifo: -1, attr: -1, self: -1, masks: -1}
+	root := 0
+	if args[1] == plan.Unborn {
+		if p.mem, root, err = p.link.awaitPlan(); err != nil {
+			return p, err
+		}
+	} else if p.mem, err = strconv.Atoi(args[1]); err != nil {
+		return nil, stranger
+	}
 	var st unix.Stat_t
-	if err := unix.Fstat(mem, &st); err != nil {
+	if err := unix.Fstat(p.mem, &st); err != nil {
 		return p, fail("read the container's plan", err)
 	}
 	b := make([]byte, st.Size)
-	if _, err := unix.Pread(mem, b, 0); err != nil {
+	if _, err := unix.Pread(p.mem, b, 0); err != nil {
 		return p, fail("read the container's plan", err)
 	}
-	unix.CloseOnExec(mem)
-	p.mem = mem
-	if p.Plan, err1 = plan.Decode(b); err1 != nil {
-		return p, &plan.Error{Text: err1.Error()}
+	unix.CloseOnExec(p.mem)
+	if p.Plan, err = plan.Decode(b); err != nil {
+		return p, &plan.Error{Text: err.Error()}
+	}
+	if root != 0 {
+		p.FDs.Root = root
 	}
 	return p, nil
 }

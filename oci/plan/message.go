@@ -8,6 +8,7 @@ import (
 // The conversation between a launcher (left) and an init (right), over a SOCK_SEQPACKET pair. A message is one
 // kind byte and a JSON body that may be empty. The init's end is close-on-exec: end of file is success.
 //
+//	MsgPlan   ->                     (to an init started as Unborn: descriptors of the plan, of 0-2, of the root if any)
 //	          <- MsgForked         (exec only: another process goes on, as the launcher's child)
 //	          <- MsgPrepare        (new user namespace, or cgroups to enter)
 //	MsgGo     ->
@@ -17,6 +18,7 @@ import (
 //	          <- MsgCreated        (with a fifo; the launcher leaves)
 //	          <- MsgError | EOF
 const (
+	MsgPlan         = 'P'
 	MsgPrepare      = 'p'
 	MsgRuntimeHooks = 'h'
 	MsgConsole      = 'c'
@@ -25,6 +27,9 @@ const (
 	MsgForked       = 'f' // body: Go, with Pid
 	MsgGo           = 'g' // body: Go
 )
+
+// Unborn stands in an init's arguments for the number of its plan's descriptor, which comes in MsgPlan.
+const Unborn = "-"
 
 // What the init writes to the fifo of FDs.Fifo, once start reads it: FifoOpen, then end of file when execve has closed
 // the fifo, or before that an Error as JSON.

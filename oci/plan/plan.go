@@ -34,6 +34,10 @@ type Plan struct {
 	// JoinFlags are the CLONE_NEW* namespaces of FDs.Target an exec's init enters itself, and forks, when the
 	// launcher could not: an unprivileged launcher has rights over a container's namespaces only in its user namespace.
 	JoinFlags int `json:"joinFlags,omitempty"`
+	// JoinCgroup makes an exec's init enter the cgroup namespace of FDs.Target, when it is born in a cgroup within.
+	JoinCgroup bool `json:"joinCgroup,omitempty"`
+	// SameMounts tells that FDs.Target has the launcher's mount namespace.
+	SameMounts bool `json:"sameMounts,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
 	Init bool `json:"init,omitempty"`
 	// FDs are the numbers of descriptors the launcher hands over; filled in by oci/launch.

@@ -177,6 +177,8 @@ func (p *planner) sysctls() error {
 		path := sysctlPath(name)
 		var flag uint64
 		switch {
+		case filepath.Clean("/"+path) != "/"+path:
+			return fmt.Errorf("invalid sysctl %q: it has an empty part, or one of dots", name)
 		case strings.HasPrefix(path, "net/"):
 			flag = unix.CLONE_NEWNET
 		case strings.HasPrefix(path, "fs/mqueue/"), ipcSysctl(path):

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,30 +31,46 @@ type server struct {
 	log     logger
 	logMu   sync.Mutex
 	streams sync.WaitGroup
-	process *launch.Process
-	parent  []*os.File // the parent's ends of the container's streams, read until their end
+	await   func() (syscall.WaitStatus, error) // waits for the init
+	after   func()                             // called when it ended; may be nil
+	parent  []*os.File                         // the parent's ends of the container's streams, read until their end
+
+	init   *os.File       // proa-init
+	root   *os.File       // the root, a detached mount; nil without one
+	cgroup *os.File       // nil when the container stays in the monitor's
+	embryo *launch.Embryo // the init, forked ahead of its plan
+	lockFD int
+	held   []*os.File // namespaces of the container, see hold
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
 func Run() error {
-	for fd := monitor.FDStarter; fd <= monitor.FDCgroup; fd++ {
+	for fd := monitor.FDStarter; fd <= monitor.FDInit; fd++ {
 		unix.CloseOnExec(fd)
 	}
+	// Caught, not ignored: the command would inherit ignored signals through execve.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	starter, err := monitor.NewConn(monitor.FDStarter)
 	if err != nil {
 		return err
 	}
-	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}}
-	proc, err := s.start()
+	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	err = s.configure(starter)
+	if errors.Is(err, io.EOF) {
+		return nil // the starter thought better of it
+	}
+	var proc *monitor.Init
+	if err == nil {
+		proc, err = s.start()
+	}
 	if err != nil {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
+	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
-		starter.SendJSON(monitor.Started, proc)
 		s.clients.add(starter)
 	} else {
-		starter.SendJSON(monitor.Started, proc)
 		starter.Close()
 	}
 	for i, f := range s.parent {
@@ -64,10 +81,95 @@ func Run() error {
 	return s.finish(s.wait())
 }
 
+// configure hears from the starter what to serve, and may fork the init ahead of that.
+func (s *server) configure(starter *monitor.Conn) error {
+	buf := make([]byte, monitor.MaxPayload+1)
+	for {
+		kind, payload, files, err := starter.ReceiveFiles(buf)
+		if err == nil {
+			switch kind {
+			case monitor.Prelaunch:
+				err = s.conceive(payload, files)
+			case monitor.Configure:
+				return s.take(files)
+			}
+		}
+		if err != nil {
+			s.abort()
+			return err
+		}
+	}
+}
+
+// abort ends an init that gets no plan.
+func (s *server) abort() {
+	if s.embryo != nil {
+		s.embryo.Discard()
+	}
+	if s.cfg.CgroupDir != "" {
+		unix.Rmdir(s.cfg.CgroupDir)
+	}
+}
+
+func (s *server) conceive(payload []byte, files []*os.File) error {
+	closeAll(files)
+	var e monitor.Embryo
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return fmt.Errorf("reading the init's namespaces: %w", err)
+	}
+	s.cfg.CgroupDir = e.CgroupDir
+	if err := s.openCgroup(); err != nil {
+		return err
+	}
+	if e.Flags == 0 {
+		return nil
+	}
+	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
+	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
+	return nil
+}
+
+func (s *server) openCgroup() error {
+	if s.cfg.CgroupDir == "" || s.cgroup != nil {
+		return nil
+	}
+	f, err := os.OpenFile(s.cfg.CgroupDir, unix.O_DIRECTORY|os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("opening the container's cgroup: %w", err)
+	}
+	s.cgroup = f
+	return nil
+}
+
+// take reads the configuration and keeps the descriptors that came with it.
+func (s *server) take(files []*os.File) error {
+	if len(files) == 0 {
+		return errors.New("reading the monitor's configuration: it was not sent")
+	}
+	defer files[0].Close()
+	err := json.NewDecoder(io.NewSectionReader(files[0], 0, 1<<30)).Decode(&s.cfg)
+	if err != nil {
+		return fmt.Errorf("reading the monitor's configuration: %w", err)
+	}
+	if s.cfg.HasRoot {
+		if len(files) < 2 {
+			return errors.New("reading the monitor's configuration: the root is missing")
+		}
+		s.root = files[1]
+	}
+	return s.openCgroup()
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
 // failure is what the starter is told; the code is Docker's for a command that can't be run.
 func failure(err error) monitor.Failure {
 	f := monitor.Failure{Message: err.Error(), Code: 125}
-	var e *plan.Error
+	var e interface{ ExitCode() int } // a *plan.Error or a *driver.Error
 	if errors.As(err, &e) {
 		f.Code = e.ExitCode()
 	}
@@ -75,13 +177,6 @@ func failure(err error) monitor.Failure {
 }
 
 func (s *server) start() (*monitor.Init, error) {
-	// Caught, not ignored: the command would inherit ignored signals through execve.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-	f := os.NewFile(monitor.FDConfig, "config")
-	defer f.Close()
-	if err := json.NewDecoder(f).Decode(&s.cfg); err != nil {
-		return nil, fmt.Errorf("reading the monitor's configuration: %w", err)
-	}
 	if err := s.lock(); err != nil {
 		return nil, err
 	}
@@ -120,24 +215,21 @@ func (s *server) lock() error {
 	if err := unix.FcntlFlock(uintptr(fd), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
 		return fmt.Errorf("taking the monitor's lock: another monitor has this container: %w", err)
 	}
+	s.lockFD = fd
 	return nil
 }
 
 func (s *server) launch() (*monitor.Init, error) {
+	if s.cfg.Runtime != nil {
+		return s.launchForeign(*s.cfg.Runtime)
+	}
 	var p plan.Plan
 	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	s.cfg.Plan = nil
-	c := launch.Config{InitFD: os.NewFile(monitor.FDInit, "proa-init"), Plan: &p}
-	if s.cfg.HasRoot {
-		c.RootFD = os.NewFile(monitor.FDRoot, "root")
-		defer c.RootFD.Close()
-	}
-	if s.cfg.CgroupDir != "" {
-		c.CgroupFD = os.NewFile(monitor.FDCgroup, "cgroup")
-		defer c.CgroupFD.Close()
-	}
+	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
+	defer s.closeInherited()
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
@@ -154,15 +246,40 @@ func (s *server) launch() (*monitor.Init, error) {
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
-	s.process = proc
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err == nil {
-		for i := 0; i < 3; i++ {
-			unix.Dup3(int(null.Fd()), i, 0)
-		}
-		null.Close()
-	}
+	s.await = proc.Wait
+	s.hold(proc.Pid)
+	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
+func (s *server) closeInherited() {
+	s.init.Close()
+	for _, f := range []*os.File{s.root, s.cgroup} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// dropStreams lets go of what the starter handed on with a passthrough log.
+func dropStreams() {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	for i := range 3 {
+		unix.Dup3(int(null.Fd()), i, 0)
+	}
+	null.Close()
+}
+
+// hold keeps the container's mount namespace until the monitor ends. Otherwise the kernel takes it down while the init
+// exits, several milliseconds before anybody learns that it did.
+func (s *server) hold(pid int) {
+	if f, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid)); err == nil {
+		s.held = append(s.held, f)
+	}
 }
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
@@ -231,7 +348,10 @@ func (s *server) copy(f *os.File, index int) {
 
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
-	ws, err := s.process.Wait()
+	ws, err := s.await()
+	if s.after != nil {
+		defer s.after()
+	}
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
@@ -242,11 +362,12 @@ func (s *server) wait() monitor.Exit {
 	return e
 }
 
+// oomKilled tells whether the kernel killed a process of the container for want of memory.
 func (s *server) oomKilled() bool {
-	if s.cfg.CgroupDir == "" {
+	if s.cfg.OOMFile == "" {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(s.cfg.CgroupDir, "memory.events"))
+	b, err := os.ReadFile(s.cfg.OOMFile)
 	if err != nil {
 		return false
 	}
@@ -276,6 +397,10 @@ func (s *server) finish(e monitor.Exit) error {
 	os.Remove(filepath.Join(s.cfg.Dir, monitor.AttachFile))
 	if err := writeJSON(s.cfg.Dir, monitor.ExitFile, e); err != nil {
 		return err
+	}
+	// From here on the container is its cleaner's: whoever hears of the end finds the lock free.
+	if err := unix.FcntlFlock(uintptr(s.lockFD), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}); err != nil {
+		return fmt.Errorf("giving the monitor's lock back: %w", err)
 	}
 	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
 		return nil

@@ -1,4 +1,4 @@
-package main
+package argv
 
 import "github.com/urfave/cli/v2"
 

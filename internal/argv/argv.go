@@ -1,4 +1,7 @@
-package main
+// Package argv owns the rewriting of a command line as users of Docker write it into one that the flag package of Go
+// understands. It runs at the start of proa and of proa-image, as the invoking user, and knows no command but what it
+// is given.
+package argv
 
 import (
 	"slices"
@@ -7,10 +10,10 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// canonical rewrites a command line as users of Docker write it into one for the flag package of Go: combined short
+// Canonical rewrites a command line as users of Docker write it into one for the flag package of Go: combined short
 // flags (-it, -eA=1, -p8080:80), flags of one name in several forms (-e and --env), and flags behind the arguments
 // where a command does not run another program's command line.
-func canonical(app *cli.App, args []string) []string {
+func Canonical(app *cli.App, args []string) []string {
 	if len(args) == 0 {
 		return args
 	}

@@ -1,0 +1,100 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/plan"
+)
+
+// Embryo is an init that has its namespaces and waits for a plan: forking it, and the start of its program, then pass
+// while the plan is still being made.
+type Embryo struct {
+	p     *Process
+	link  int
+	flags uintptr
+}
+
+// Conceive forks an init with new namespaces of the given CLONE_NEW* flags, in the cgroup v2 directory cgroup if it is not
+// nil. CLONE_NEWUSER needs id maps, which are part of a plan: it is an error.
+func Conceive(initFD *os.File, flags uintptr, cgroup *os.File) (*Embryo, error) {
+	if flags&^cloned != 0 || flags&unix.CLONE_NEWUSER != 0 {
+		return nil, fmt.Errorf("start an init ahead of its plan: namespaces %#x can't be made yet", flags)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket for the container's init: %w", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "init")
+	defer theirs.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, err
+	}
+	defer null.Close()
+	c := &Config{InitFD: initFD, CgroupFD: cgroup}
+	files := []*os.File{null, null, null, theirs}
+	p, err := c.start([]string{"proa-init", "init", "3", plan.Unborn}, func(*os.File) int { return 0 }, &files, flags, nil)
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, err
+	}
+	return &Embryo{p, pair[0], flags}, nil
+}
+
+// Discard ends an init that gets no plan.
+func (e *Embryo) Discard() {
+	unix.Close(e.link)
+	e.p.discard()
+}
+
+// fits tells whether the embryo can become what c wants.
+func (e *Embryo) fits(c *Config, flags uintptr, joins []join) bool {
+	return e.flags == flags && len(joins)+len(c.Preserve)+len(c.IDMaps) == 0 && c.Fifo == nil
+}
+
+// deliver hands the plan over and holds the conversation with the init, which is discarded if it fails.
+func (e *Embryo) deliver(c *Config) (*Process, error) {
+	defer unix.Close(e.link)
+	err := e.send(c)
+	if err == nil {
+		err = c.converse(e.link, e.p)
+	}
+	if err != nil {
+		e.p.discard()
+		return nil, err
+	}
+	return e.p, nil
+}
+
+func (e *Embryo) send(c *Config) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	p := *c.Plan
+	p.FDs = plan.FDs{}
+	mem, err := planFile(&p)
+	if err != nil {
+		return err
+	}
+	defer mem.Close()
+	fds := []int{int(mem.Fd())}
+	for _, f := range []*os.File{c.Stdin, c.Stdout, c.Stderr} {
+		if f == nil {
+			f = null
+		}
+		fds = append(fds, int(f.Fd()))
+	}
+	if c.RootFD != nil {
+		fds = append(fds, int(c.RootFD.Fd()))
+	}
+	if err := unix.Sendmsg(e.link, []byte{plan.MsgPlan}, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL); err != nil {
+		return fmt.Errorf("hand the plan to the container's init: %w", err)
+	}
+	return nil
+}
