@@ -103,6 +103,22 @@ func birthplace(m cgroups.Manager) (*os.File, error) {
 	return f, nil
 }
 
+// noteParents remembers the cgroups above the container's that will be made with it, the lowest first.
+func (r *Record) noteParents(m cgroups.Manager) {
+	for _, path := range m.GetPaths() {
+		for dir := filepath.Dir(path); dir != "/" && unix.Access(dir, unix.F_OK) != nil; dir = filepath.Dir(dir) {
+			r.CgroupParents = append(r.CgroupParents, dir)
+		}
+	}
+}
+
+// removeParents removes them, but for those that others use by now.
+func (r *Record) removeParents() {
+	for _, dir := range r.CgroupParents {
+		_ = unix.Rmdir(dir)
+	}
+}
+
 // enterCgroup makes the cgroup around a process.
 func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	if err := m.Apply(pid); err != nil {
