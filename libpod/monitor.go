@@ -74,17 +74,10 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 // conceive makes the monitor fork the init, when the namespaces are known already. The monitor has the last word on
 // whether it is of use.
 func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
-	if c.Runtime != "" {
-		return m.prelaunch(monitor.Embryo{CgroupDir: cgroupDir})
+	e := monitor.Embryo{CgroupDir: cgroupDir}
+	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
+		e.Flags = flags
 	}
-	flags, ok := newNamespaces(c.Config.Namespaces)
-	if !ok {
-		return nil
-	}
-	return m.prelaunch(monitor.Embryo{Flags: flags, CgroupDir: cgroupDir})
-}
-
-func (m *monitorProcess) prelaunch(e monitor.Embryo) error {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err

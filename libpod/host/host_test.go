@@ -83,7 +83,7 @@ func fixture(t *testing.T, change map[string]string) Host {
 		Overlay:    func(context.Context, string) error { return nil },
 		Space:      func(string) (Space, error) { return Space{"ext4", 50 << 30}, nil },
 		Owner: func(path string) (int, error) {
-			if strings.Contains(path, "/user@1000.service/") || strings.Contains(path, "/mine") || strings.HasSuffix(path, "/run/user/1000") {
+			if strings.Contains(path, "/user@1000.service/") || strings.Contains(path, "/mine") && !strings.HasSuffix(path, "/leaf/cgroup.procs") || strings.HasSuffix(path, "/run/user/1000") {
 				return 1000, nil
 			}
 			return 0, nil
@@ -181,11 +181,13 @@ func TestChecks(t *testing.T) {
 		{"delegated without systemd", noSystemd("0::/above/mine/shell\n"), nil, "cgroup v2", OK, "/sys/fs/cgroup/above/mine", ""},
 		{"controller without systemd", noSystemd("0::/above/mine/shell\n"), nil, "cgroup io", Warning, "not delegated", "echo +io | sudo tee /sys/fs/cgroup/above/cgroup.subtree_control"},
 		{"a container's own hierarchy", noSystemd("0::/mine\n"), nil, "cgroup pids", OK, "delegated", ""},
+		{"a shell in what is delegated", with(noSystemd("0::/mine\n"), "/sys/fs/cgroup/mine/cgroup.type", "domain\n"), nil, "cgroup pids", Warning, "since this shell is in it",
+			"mkdir -p /sys/fs/cgroup/mine/shell && "},
+		{"a gap", noSystemd("0::/mine/other/leaf\n"), nil, "cgroup v2", Warning, "no cgroup is delegated", "chown 1000"},
 		{"cpuset not delegated", map[string]string{ownControllers: "cpu memory pids\n"}, nil,
 			"cgroup cpuset", Warning, "not delegated", "Delegate=cpu cpuset io memory pids"},
 		{"memory delegated", map[string]string{ownControllers: "cpu memory pids\n"}, nil, "cgroup memory", OK, "delegated", ""},
 		{"no session", map[string]string{"/run/user/1000/systemd/private": "-"}, nil, "systemd user session", Warning, "none", "machinectl"},
-		{"a session's bus", map[string]string{"/run/user/1000/systemd/private": "-", "/run/user/1000/bus": ""}, nil, "systemd user session", OK, "/run/user/1000/bus", ""},
 		{"no linger", map[string]string{"/var/lib/systemd/linger/ann": "-"}, nil, "linger", Warning, "off", "enable-linger ann"},
 		{"no tun", map[string]string{"/dev/net/tun": "-", "/lib/modules/6.1.0-13-amd64/x": ""}, nil, "/dev/net/tun", Warning, "no such file", "modprobe tun"},
 		{"no tun in a container", map[string]string{"/dev/net/tun": "-"}, nil, "/dev/net/tun", Warning, "open /dev/net/tun: no such file", "sudo mknod -m 0666 /dev/net/tun c 10 200"},
@@ -246,6 +248,11 @@ func subIDs(uids, gids int) func(*Host) {
 
 func onDisk(fs string, free uint64) func(*Host) {
 	return func(h *Host) { h.Space = func(string) (Space, error) { return Space{fs, free}, nil } }
+}
+
+func with(files map[string]string, name, text string) map[string]string {
+	files[name] = text
+	return files
 }
 
 // noSystemd are the files of a host that another init booted, with a shell in the cgroup that own says.

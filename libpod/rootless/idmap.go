@@ -129,11 +129,15 @@ func subIDs(file string, uid int, group bool) ([]idRange, error) {
 	var ranges []idRange
 	if err == nil {
 		defer f.Close()
-		for sc := bufio.NewScanner(f); sc.Scan(); {
+		sc := bufio.NewScanner(f)
+		for sc.Scan() {
 			p := strings.Split(strings.TrimSpace(sc.Text()), ":")
 			if len(p) == 3 && (p[0] == name || p[0] == strconv.Itoa(uid)) {
 				ranges = appendRange(ranges, p[1], p[2])
 			}
+		}
+		if err := sc.Err(); err != nil {
+			return nil, fmt.Errorf("reading subordinate ids from %s: %w", file, err)
 		}
 	}
 	if len(ranges) > 0 {
@@ -168,7 +172,8 @@ func nssSubIDs(name string, group bool) (ranges []idRange) {
 func appendRange(ranges []idRange, start, size string) []idRange {
 	s, err1 := strconv.Atoi(start)
 	n, err2 := strconv.Atoi(size)
-	if err1 != nil || err2 != nil || s <= 0 || n <= 0 {
+	const ids = 1<<32 - 1 // the last number stands for no id
+	if err1 != nil || err2 != nil || s <= 0 || n <= 0 || s > ids || n > ids-s {
 		return ranges
 	}
 	return append(ranges, idRange{s, n})
