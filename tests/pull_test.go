@@ -131,7 +131,7 @@ func pullLeftNothing(t *testing.T, e *harness.Env) {
 		}
 	}
 	var tmp []string
-	for _, pattern := range []string{"overlay/*temp*/*", "overlay-layers/*.tar-split.gz", "proa-transfer/t-*"} {
+	for _, pattern := range []string{"overlay/*temp*/*", "overlay-layers/*.tar-split.gz", "overlay-*/.tmp-*", "proa-transfer/t-*"} {
 		found, _ := filepath.Glob(filepath.Join(e.Home, ".local/share/containers/storage", pattern))
 		tmp = append(tmp, found...)
 	}
