@@ -10,8 +10,9 @@ STATIC  := -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS) -extldflags "-static"'
 INIT    := libpod/initbin/proa-init
 GOTEST  := CGO_ENABLED=1 $(GO) test -tags $(TAGS)
 FUZZN   ?= 20000x
+VMTESTS ?= ^Test(Doctor|Limit|Session)
 
-.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e bench lint fmt fuzz docs clean FORCE
+.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs clean FORCE
 all: build
 
 help: ## list the targets
@@ -57,6 +58,9 @@ test-unit: $(INIT) ## run the tests beside the code
 
 test-e2e: build ## run the end-to-end tests against bin/
 	$(GOTEST) -count=1 -timeout 12m ./tests/...
+
+test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
+	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'
 
 bench: build ## measure beside podman, crun, skopeo and docker; prints a table, writes bench.json
 	hack/bench.sh

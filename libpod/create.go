@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +18,17 @@ import (
 	"github.com/proa-containers/proa/oci/spec"
 )
 
-// nameRule is Docker's rule for container names.
-var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+// validName tells whether name is one for containers by Docker's rule. Without a regular expression: compiling one costs
+// every command its time.
+func validName(name string) bool {
+	for i, r := range name {
+		plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !plain && (i == 0 || !strings.ContainsRune("_.-", r)) {
+			return false
+		}
+	}
+	return name != ""
+}
 
 // Create records c and makes its layer on top of img, which is nil with a Rootfs. c comes with what the user asked
 // for; Create fills in id, name and what the image says. On an error nothing is left.
@@ -95,12 +103,13 @@ func (e *Engine) makeLayer(c *Container) error {
 
 // complete fills in what the image and the defaults say.
 func (e *Engine) complete(c *Container, img *image.Image) error {
-	id := make([]byte, 32)
-	rand.Read(id)
-	c.ID, c.Created = hex.EncodeToString(id), time.Now()
+	if c.ID == "" {
+		c.ID = newID()
+	}
+	c.Created = time.Now()
 	if c.Name == "" {
 		c.Name = randomName()
-	} else if !nameRule.MatchString(c.Name) {
+	} else if !validName(c.Name) {
 		return fmt.Errorf("invalid container name %q: letters, digits, _ . and -, the first a letter or digit", c.Name)
 	}
 	if img != nil {
@@ -125,6 +134,12 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 		c.Log.Path = filepath.Join(e.dataDir(c.ID), "ctr.log")
 	}
 	return nil
+}
+
+func newID() string {
+	id := make([]byte, 32)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // fromImage takes from the image what the user did not give, by Docker's rules: a new entrypoint drops the image's
@@ -164,13 +179,17 @@ func fromImage(c *Container, img *image.Image) {
 }
 
 // The words of random names: how a boat is, and who sailed.
-var (
-	nameHow = strings.Fields("able agile bold brave bright brisk calm clever cosy eager easy fair fast fine fleet free fresh gentle glad golden good happy hardy jolly keen kind light lively lucky merry mild neat nimble noble patient proud quick quiet ready silver smooth snug spry steady still stout sunny swift tidy true trim warm wary wise witty")
-	nameWho = strings.Fields("abel amundsen baffin barents bass bering blake bligh boussole cabot cano cartier caswell colomb cook coxere dampier davis diaz drake eriksson euler flinders franklin frobisher gama gilbert hanno halley harrison heyerdahl hudson ibnmajid jansz kupe laperouse lewis magellan maury mau nansen nicholas polynesia piailug pytheas quiros ross scoresby shackleton slocum tasman tupaia vancouver vespucci weddell wegener zacuto zhenghe")
+const (
+	nameHow = "able agile bold brave bright brisk calm clever cosy eager easy fair fast fine fleet free fresh gentle glad golden good happy hardy jolly keen kind light lively lucky merry mild neat nimble noble patient proud quick quiet ready silver smooth snug spry steady still stout sunny swift tidy true trim warm wary wise witty"
+	nameWho = "abel amundsen baffin barents bass bering blake bligh boussole cabot cano cartier caswell colomb cook coxere dampier davis diaz drake eriksson euler flinders franklin frobisher gama gilbert hanno halley harrison heyerdahl hudson ibnmajid jansz kupe laperouse lewis magellan maury mau nansen nicholas polynesia piailug pytheas quiros ross scoresby shackleton slocum tasman tupaia vancouver vespucci weddell wegener zacuto zhenghe"
 )
 
 func randomName() string {
 	var b [6]byte
 	rand.Read(b[:])
-	return fmt.Sprintf("%s_%s%d", nameHow[int(b[0])%len(nameHow)], nameWho[int(b[1])%len(nameWho)], (int(b[2])<<8|int(b[3]))%1000)
+	pick := func(words string, at byte) string {
+		list := strings.Fields(words)
+		return list[int(at)%len(list)]
+	}
+	return fmt.Sprintf("%s_%s%d", pick(nameHow, b[0]), pick(nameWho, b[1]), (int(b[2])<<8|int(b[3]))%1000)
 }

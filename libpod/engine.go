@@ -27,12 +27,19 @@ type Engine struct {
 	state *state.Store
 	log   *slog.Logger
 	store func() (*storage.Store, error)
+
+	cgroupfs bool
+	warn     func(error)
 }
 
 // Options of New.
 type Options struct {
 	Paths config.Paths
 	Log   *slog.Logger
+	// Cgroupfs makes cgroups without asking systemd.
+	Cgroupfs bool
+	// Warn hears of what does not keep a verb from being done; nil drops it.
+	Warn func(error)
 }
 
 // New is an engine over the user's state; nothing is opened before it is needed.
@@ -41,6 +48,10 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		return nil, fmt.Errorf("making the run directory: %w", err)
 	}
 	e := &Engine{paths: o.Paths, log: o.Log, state: state.New(o.Paths.DataDir, o.Paths.RunDir)}
+	e.cgroupfs, e.warn = o.Cgroupfs, o.Warn
+	if e.warn == nil {
+		e.warn = func(error) {}
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -87,6 +87,9 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 		return 0, err
 	}
 	defer t.close()
+	if c.Runtime != "" {
+		return e.execForeign(ctx, c, t, o)
+	}
 	p, err := e.execPlan(c, t, o)
 	if err != nil {
 		return 0, err
@@ -97,6 +100,13 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer prog.Close()
 	cfg := &launch.Config{InitFD: prog, Plan: p, JoinHelper: "/proc/self/exe"}
+	if cfg.CgroupFD, err = e.enterCgroup(ctx, c.ID); err != nil {
+		return 0, err
+	}
+	if cfg.CgroupFD != nil {
+		defer cfg.CgroupFD.Close()
+	}
+	p.CgroupDirs = e.v1Dirs(c.ID)
 	relay := &execStreams{opts: o}
 	if err := relay.connect(cfg); err != nil {
 		return 0, err
@@ -115,12 +125,28 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	if o.Detach {
 		return 0, proc.Release()
 	}
-	defer e.forward(proc)()
-	return relay.wait(proc)
+	defer forward(proc.PidFD)()
+	return relay.wait(proc.Console, proc.Wait)
 }
 
-// execPlan is the container's process with what the options change.
+// execPlan is what the bundled runtime performs for the command.
 func (e *Engine) execPlan(c *Container, t *ExecTarget, o ExecOptions) (*plan.Plan, error) {
+	process, err := execProcess(c, t, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := runtime.NewProcess(t.Spec, process, e.planOptions(c))
+	if err != nil {
+		return nil, fmt.Errorf("planning the command: %w", err)
+	}
+	security := c.Config.Security
+	security.Privileged = security.Privileged || o.Privileged
+	p.Process.Seccomp, err = e.filter(security)
+	return p, err
+}
+
+// execProcess is the container's process with what the options change.
+func execProcess(c *Container, t *ExecTarget, o ExecOptions) (*specs.Process, error) {
 	name := o.User
 	if name == "" {
 		name = c.Config.Process.User
@@ -142,21 +168,16 @@ func (e *Engine) execPlan(c *Container, t *ExecTarget, o ExecOptions) (*plan.Pla
 	if o.Terminal && o.Size.Width > 0 {
 		process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
-	p, err := runtime.NewProcess(t.Spec, process, e.planOptions(c))
-	if err != nil {
-		return nil, fmt.Errorf("planning the command: %w", err)
-	}
-	p.Process.Seccomp, err = e.filter(security)
-	return p, err
+	return process, nil
 }
 
 // forward hands the signals that end proa to the command.
-func (e *Engine) forward(proc *launch.Process) (stop func()) {
+func forward(pidfd *os.File) (stop func()) {
 	ch := make(chan os.Signal, 8)
 	signal.Notify(ch, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	go func() {
 		for s := range ch {
-			unix.PidfdSendSignal(int(proc.PidFD.Fd()), s.(unix.Signal), nil, 0)
+			unix.PidfdSendSignal(int(pidfd.Fd()), s.(unix.Signal), nil, 0)
 		}
 	}()
 	return func() { signal.Stop(ch); close(ch) }

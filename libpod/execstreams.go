@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/proa-containers/proa/oci/launch"
@@ -83,9 +84,10 @@ func (s *execStreams) abandon() {
 // lingering is how long output is awaited after the command ended: a child of its own may hold the streams for good.
 const lingering = 200 * time.Millisecond
 
-// wait copies until the command ended and its output is read, and returns its exit status.
-func (s *execStreams) wait(proc *launch.Process) (int, error) {
-	if c := proc.Console; c != nil {
+// wait copies until the command, for which ended waits, has ended and its output is read, and returns its exit status.
+// The console is nil without a terminal.
+func (s *execStreams) wait(c *os.File, ended func() (syscall.WaitStatus, error)) (int, error) {
+	if c != nil {
 		defer s.followSize(c)()
 		s.outs = append(s.outs, func() { io.Copy(s.opts.Stdout, c) })
 		if s.opts.Stdin != nil {
@@ -99,7 +101,7 @@ func (s *execStreams) wait(proc *launch.Process) (int, error) {
 	for _, copy := range s.outs {
 		wg.Go(copy)
 	}
-	ws, err := proc.Wait()
+	ws, err := ended()
 	read := make(chan struct{})
 	go func() { wg.Wait(); close(read) }()
 	select {

@@ -45,11 +45,19 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	return os.RemoveAll(e.runDir(c.ID))
+	return e.clearRun(c)
+}
+
+// clearRun removes what is left of a container's run. The caller holds the container's lock.
+func (e *Engine) clearRun(c *Container) error {
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
 func (e *Engine) abandoned(c *Container, st Status) error {
+	if !c.AutoRemove && c.Runtime != "" && st.State == Created && st.MonitorPID == 0 {
+		return e.clearUnstarted(c)
+	}
 	if !c.AutoRemove || st.State != Created || st.MonitorPID != 0 {
 		return nil
 	}
@@ -62,4 +70,14 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 		return nil
 	}
 	return e.destroy(c)
+}
+
+// dropRunDir removes a container's run directory. It goes by its name first: a reader sees all of it or nothing.
+func (e *Engine) dropRunDir(id string) error {
+	dir := e.runDir(id)
+	gone := filepath.Join(filepath.Dir(dir), ".gone-"+id)
+	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(gone)
 }

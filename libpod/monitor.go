@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 	"golang.org/x/sys/unix"
@@ -19,7 +21,8 @@ type monitorProcess struct {
 	cmd  *exec.Cmd
 }
 
-func (e *Engine) startMonitor(passthrough bool) (*monitorProcess, error) {
+// startMonitor starts a monitor in place's leaf.
+func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgroup.Place) (*monitorProcess, error) {
 	prog, err := e.openInit()
 	if err != nil {
 		return nil, err
@@ -43,23 +46,39 @@ func (e *Engine) startMonitor(passthrough bool) (*monitorProcess, error) {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	}
 	cmd.Dir = "/"
-	cmd.Env = []string{}
+	cmd.Env = []string{"GOMAXPROCS=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if place != nil && place.Leaf != "" && !place.Attach {
+		leaf, err := os.OpenFile(place.Leaf, unix.O_DIRECTORY|os.O_RDONLY, 0)
+		if err != nil {
+			conn.Close()
+			return nil, fmt.Errorf("opening the monitors' cgroup: %w", err)
+		}
+		defer leaf.Close()
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(leaf.Fd())
+	}
 	if err := cmd.Start(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("starting the monitor: %w", err)
 	}
-	return &monitorProcess{conn, cmd}, nil
+	m := &monitorProcess{conn, cmd}
+	if place != nil && place.Attach {
+		if err := place.Move(ctx, e.cgroupOptions(), cmd.Process.Pid); err != nil {
+			m.discard()
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 // conceive makes the monitor fork the init, when the namespaces are known already. The monitor has the last word on
 // whether it is of use.
-func (m *monitorProcess) conceive(c *Container) error {
-	flags, ok := newNamespaces(c.Config.Namespaces)
-	if !ok {
-		return nil
+func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
+	e := monitor.Embryo{CgroupDir: cgroupDir}
+	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
+		e.Flags = flags
 	}
-	b, err := json.Marshal(monitor.Embryo{Flags: flags})
+	b, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
@@ -92,33 +111,49 @@ func (m *monitorProcess) discard() {
 
 // Warm is a monitor, and its container's init, started while the container is still being made.
 type Warm struct {
-	ready chan struct{}
-	m     *monitorProcess
-	err   error
+	ready  chan struct{}
+	m      *monitorProcess
+	cgroup string // directory of the container's cgroup; "" when it has none of its own
+	err    error
 }
 
-// Warm starts the monitor for c. What comes of it goes to Run or Start, or is to be cancelled.
-func (e *Engine) Warm(c *Container) *Warm {
+// Warm starts the monitor for c, to which it gives an id. What comes of it goes to Run or Start, or is to be cancelled.
+func (e *Engine) Warm(ctx context.Context, c *Container) *Warm {
+	if c.ID == "" {
+		c.ID = newID()
+	}
 	w := &Warm{ready: make(chan struct{})}
-	go func() {
+	go func(c Container) {
 		defer close(w.ready)
-		if w.m, w.err = e.startMonitor(c.Log.Driver == "passthrough"); w.err == nil {
-			w.err = w.m.conceive(c)
-		}
-	}()
+		w.err = w.start(ctx, e, &c)
+	}(*c)
 	return w
 }
 
-// take is the monitor, which is then the caller's; nil when it was cancelled.
-func (w *Warm) take() (*monitorProcess, error) {
-	if w == nil {
-		return nil, nil
+func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
+	place, err := e.findPlace(ctx, c.Config.Resources)
+	if err != nil {
+		return err
 	}
+	if w.m, err = e.startMonitor(ctx, c.Log.Driver == "passthrough", place); err != nil {
+		return err
+	}
+	if place != nil {
+		if w.cgroup, err = place.Make(c.ID); err != nil {
+			return err
+		}
+	}
+	return w.m.conceive(c, w.cgroup)
+}
+
+// take is the monitor, which is then the caller's, with the cgroup; nil when it was cancelled.
+func (w *Warm) take() (*monitorProcess, error) {
 	<-w.ready
 	m, err := w.m, w.err
 	w.m = nil
 	if err != nil && m != nil {
 		m.discard()
+		w.dropCgroup()
 	}
 	return m, err
 }
@@ -130,9 +165,16 @@ func (w *Warm) Cancel() {
 	}
 	<-w.ready
 	if w.m != nil {
-		// The monitor takes its init along when its starter goes; a kill would leave it.
+		// The monitor takes its init and the cgroup along when its starter goes; a kill would leave them.
 		w.m.conn.Close()
 		w.m.cmd.Process.Release()
 		w.m = nil
+	}
+}
+
+// dropCgroup removes the cgroup of a container that did not start, with the init if that is still in it.
+func (w *Warm) dropCgroup() {
+	if w.cgroup != "" {
+		cgroup.Remove(w.cgroup)
 	}
 }

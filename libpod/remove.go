@@ -66,8 +66,11 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 // command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
 func (e *Engine) destroy(c *Container) error {
 	e.killMonitor(c)
+	if err := e.dropForeign(c); err != nil {
+		return fmt.Errorf("removing container %q: %w", c.Name, err)
+	}
 	dirs := make(chan error, 1)
-	go func() { dirs <- errors.Join(os.RemoveAll(e.dataDir(c.ID)), os.RemoveAll(e.runDir(c.ID))) }()
+	go func() { dirs <- errors.Join(e.dropCgroups(c.ID), os.RemoveAll(e.dataDir(c.ID)), e.dropRunDir(c.ID)) }()
 	err := e.deleteLayer(c)
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))

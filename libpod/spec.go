@@ -18,9 +18,6 @@ import (
 
 // makeSpec is the container's configuration for this run, its user and working directory looked up in root.
 func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
-	if err := e.checkLimits(c.Config.Resources); err != nil {
-		return nil, err
-	}
 	p := c.Config.Process
 	user, err := spec.ResolveUser(root.file, p.User, p.Groups)
 	if err != nil {
@@ -67,23 +64,6 @@ func (e *Engine) namespace(ref, kind string) (string, error) {
 		return "", &WrongStateError{c.Name, st.State, "is not running"}
 	}
 	return fmt.Sprintf("/proc/%d/ns/%s", st.PID, kind), nil
-}
-
-// checkLimits refuses a limit that can't be held: no option is without effect.
-func (e *Engine) checkLimits(r spec.Resources) error {
-	if !r.Set() {
-		return nil
-	}
-	for _, l := range []struct {
-		set    bool
-		option string
-		ctrl   string
-	}{{r.Memory != 0 || r.MemorySwap != 0, "--memory", "memory"}, {r.CPUs != 0 || r.CPUShares != 0, "--cpus and --cpu-shares", "cpu"}, {r.CPUSet != "", "--cpuset-cpus", "cpuset"}, {r.PidsLimit != 0, "--pids-limit", "pids"}} {
-		if l.set {
-			return fmt.Errorf("%s can't be applied: this proa does not make cgroups with the %s controller yet; run without it", l.option, l.ctrl)
-		}
-	}
-	return nil
 }
 
 // etcFiles writes the files that a container has of its own: hosts, hostname, and the host's resolv.conf where it

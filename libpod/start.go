@@ -69,7 +69,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
-		if err := os.RemoveAll(e.runDir(c.ID)); err != nil {
+		if err := e.clearRun(c); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
 	}
@@ -84,7 +84,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		os.RemoveAll(e.runDir(c.ID))
+		err = errors.Join(err, e.clearRun(c))
 	}
 	return conn, err
 }
@@ -97,6 +97,9 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	if c.Terminal && o.Size.Width > 0 {
 		s.Process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
+	if c.Runtime != "" {
+		return e.startForeign(ctx, c, o, root, s)
+	}
 	p, err := runtime.NewPlan(s, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning container %q: %w", c.Name, err)
@@ -107,7 +110,7 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	p.Init = c.Config.Process.Init
 	bundle := make(chan error, 1)
 	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
-	conn, err := e.spawn(ctx, c, o, root, p)
+	conn, err := e.spawn(ctx, c, o, root, s, p)
 	if failed := <-bundle; failed != nil && err == nil {
 		if conn != nil {
 			conn.Close()
@@ -180,20 +183,26 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// spawn configures the monitor and waits for its word that the command runs.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, p *plan.Plan) (*monitor.Conn, error) {
-	m, err := o.Warm.take()
-	if m == nil && err == nil {
-		m, err = e.startMonitor(c.Log.Driver == "passthrough")
+// spawn configures the monitor and waits for its word that the command runs. Without a plan another runtime runs it.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec, p *plan.Plan) (*monitor.Conn, error) {
+	warm := o.Warm
+	if warm == nil {
+		warm = e.Warm(ctx, c)
+	}
+	m, err := warm.take()
+	if m == nil && err == nil { // cancelled
+		warm = e.Warm(ctx, c)
+		m, err = warm.take()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, p); err == nil {
+	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
 		err = awaitStart(ctx, c, m.conn)
 	}
 	if err != nil {
 		m.discard()
+		warm.dropCgroup()
 		return nil, err
 	}
 	m.cmd.Process.Release()
@@ -204,20 +213,28 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	return m.conn, nil
 }
 
-func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, p *plan.Plan) error {
-	encoded, err := json.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("encoding the plan: %w", err)
-	}
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, s *specs.Spec, p *plan.Plan, cgroupDir string) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
-	conf, err := memfile("monitor config", monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), Plan: encoded, HasRoot: root.overlay != nil,
+	cfg := monitor.Config{
+		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
 		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
-	})
+	}
+	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
+		return err
+	}
+	if p == nil {
+		cfg.Runtime, err = e.prepareForeign(c, s, root)
+	} else if cfg.Plan, err = json.Marshal(p); err != nil {
+		err = fmt.Errorf("encoding the plan: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	conf, err := memfile("monitor config", cfg)
 	if err != nil {
 		return err
 	}

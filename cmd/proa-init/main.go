@@ -1,3 +1,7 @@
+// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
+//
+//go:debug containermaxprocs=0
+
 // Package main is proa-init, the only program of proa that runs inside containers: the init of a container and
 // of each further process in it, its reaper, and the small resident processes. It is linked without cgo, kept
 // small, embedded into proa and run from a sealed memfd, so that no container can overwrite it.
@@ -27,6 +31,8 @@ func main() {
 		os.Exit(perform.ExecJoined(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
+	case "reap-command":
+		os.Exit(perform.ReapCommand(os.Args[2:]))
 	case "hello":
 		os.Exit(status("hello", hello.Run(os.Stdout)))
 	case "monitor":

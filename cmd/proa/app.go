@@ -1,3 +1,7 @@
+// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
+//
+//go:debug containermaxprocs=0
+
 // Package main is the proa command line: it parses and validates arguments, calls the engine and prints.
 // It runs as the invoking user, inside the user namespace kept by the pause process (see libpod/rootless).
 package main
@@ -28,6 +32,7 @@ const (
 type app struct {
 	in       *os.File
 	out, err io.Writer
+	cgroupfs bool // --cgroup-manager cgroupfs
 }
 
 // exitError ends proa with a code; a nil err prints nothing.
@@ -71,7 +76,19 @@ func newApp(a *app) *cli.App {
 		HideVersion:               true,
 		ExitErrHandler:            func(*cli.Context, error) {},
 		OnUsageError:              usageError,
-		Flags:                     []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"}},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
+			&cli.StringFlag{Name: "runtime", Usage: "the `RUNTIME` of the containers that the command makes, as with its own --runtime"},
+			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "who makes cgroups: systemd, where it runs, or `cgroupfs`, proa alone"},
+		},
+		Before: func(c *cli.Context) error {
+			m := c.String("cgroup-manager")
+			if m != "systemd" && m != "cgroupfs" {
+				return fmt.Errorf("invalid --cgroup-manager %q: systemd or cgroupfs", m)
+			}
+			a.cgroupfs = m == "cgroupfs"
+			return nil
+		},
 		Action: func(c *cli.Context) error {
 			if c.Bool("version") {
 				_, err := fmt.Fprintln(a.out, "proa version", version)

@@ -30,11 +30,8 @@ func newDoctorCommand(a *app) *cli.Command {
 			if c.NArg() > 0 {
 				return fmt.Errorf("doctor takes no argument, and got %q", c.Args().First())
 			}
-			h, err := host.Local()
-			if err != nil {
-				return err
-			}
-			checks := h.Checks(c.Context)
+			checks := host.Local().Checks(c.Context)
+			var err error
 			if c.Bool("json") {
 				enc := json.NewEncoder(a.out)
 				enc.SetEscapeHTML(false)

@@ -18,19 +18,19 @@ import (
 func (a *app) enter() (config.Paths, error) {
 	paths, err := config.Resolve(rootless.OuterUID(), rootless.Rootless())
 	if err != nil {
-		return paths, err
+		return paths, explain(err)
 	}
 	err = rootless.Enter(rootless.Options{
 		RunDir: paths.RunDir,
 		Init: func() (*os.File, error) {
 			return initbin.Open(rootless.Holder(filepath.Join(paths.RunDir, "pause.lock")))
 		},
-		Warn: func(err error) {
-			fmt.Fprintln(a.err, "proa: warning:", explain(err))
-		},
+		Warn: a.warn,
 	})
 	return paths, explain(err)
 }
+
+func (a *app) warn(err error) { fmt.Fprintln(a.err, "proa: warning:", explain(err)) }
 
 // engine opens the engine for a command.
 func (a *app) engine(ctx context.Context) (*libpod.Engine, error) {
@@ -38,7 +38,7 @@ func (a *app) engine(ctx context.Context) (*libpod.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return libpod.New(ctx, libpod.Options{Paths: paths})
+	return libpod.New(ctx, libpod.Options{Paths: paths, Cgroupfs: a.cgroupfs, Warn: a.warn})
 }
 
 // each runs fn for every container named on the command line, at least atLeast, and goes on after an error.

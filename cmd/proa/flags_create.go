@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/driver"
 	"github.com/urfave/cli/v2"
 )
 
@@ -24,6 +25,7 @@ func containerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"},
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
+		&cli.StringFlag{Name: "runtime", Usage: "run it with `RUNTIME`, the name or path of an executable as crun or runc, in place of the bundled one"},
 		stringList("label", "l", "set a label, as `KEY=VALUE`"),
 		stringList("label-file", "", "read labels from `FILE`, one a line"),
 		stringList("annotation", "", "set an annotation of the OCI runtime, as `KEY=VALUE`"),
@@ -87,6 +89,9 @@ func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 			return fmt.Errorf("the --cidfile %q exists: another container may use it; remove it or choose another", file)
 		}
 	}
+	if ctr.Runtime, err = parseRuntime(c); err != nil {
+		return err
+	}
 	if ctr.Labels, err = parseLabels(c.StringSlice("label"), c.StringSlice("label-file")); err != nil {
 		return err
 	}
@@ -98,6 +103,33 @@ func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 		put(&ctr.Annotations, k, v)
 	}
 	return parseStop(c, ctr)
+}
+
+// bundledRuntime is the name of the runtime that is part of proa.
+const bundledRuntime = "proa"
+
+// parseRuntime is the --runtime of the command or, before it, of proa: a name or an absolute path, empty for the
+// bundled one.
+func parseRuntime(c *cli.Context) (string, error) {
+	for _, ctx := range c.Lineage() {
+		if !ctx.IsSet("runtime") {
+			continue
+		}
+		name := ctx.String("runtime")
+		if name == bundledRuntime {
+			return "", nil
+		}
+		if strings.Contains(name, "/") {
+			abs, err := filepath.Abs(name)
+			if err != nil {
+				return "", fmt.Errorf("invalid --runtime %q: %w", name, err)
+			}
+			name = abs
+		}
+		_, err := driver.Find(name, os.Getenv("PATH"))
+		return name, err
+	}
+	return "", nil
 }
 
 func put(m *map[string]string, k, v string) {

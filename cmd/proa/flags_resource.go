@@ -47,7 +47,7 @@ func parseResources(c *cli.Context, r *spec.Resources) (err error) {
 			return fmt.Errorf("invalid --cpu-shares %q: a number from 2 to 262144, 0 for the default", s)
 		}
 	}
-	if r.CPUSet = c.String("cpuset-cpus"); c.IsSet("cpuset-cpus") && !cpuList.MatchString(r.CPUSet) {
+	if r.CPUSet = c.String("cpuset-cpus"); c.IsSet("cpuset-cpus") && !cpuList().MatchString(r.CPUSet) {
 		return fmt.Errorf("invalid --cpuset-cpus %q: numbers and ranges, as 0-2,4", r.CPUSet)
 	}
 	if s := c.String("pids-limit"); c.IsSet("pids-limit") {
@@ -59,7 +59,9 @@ func parseResources(c *cli.Context, r *spec.Resources) (err error) {
 	return nil
 }
 
-var cpuList = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
+func cpuList() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
+}
 
 func parseSwap(c *cli.Context, r *spec.Resources) (err error) {
 	if !c.IsSet("memory-swap") {

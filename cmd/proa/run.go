@@ -46,7 +46,7 @@ func runRun(a *app, c *cli.Context) error {
 		return err
 	}
 	// The monitor starts while the image and the layer are seen to.
-	warm := s.engine.Warm(ctr)
+	warm := s.engine.Warm(c.Context, ctr)
 	defer warm.Cancel()
 	img, err := a.findImage(c, s.engine, ctr, warm)
 	if err != nil {

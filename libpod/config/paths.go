@@ -22,12 +22,15 @@ type Paths struct {
 // ErrNoRuntimeDir says that no run directory can be had.
 var ErrNoRuntimeDir = errors.New("no directory for what a reboot discards")
 
+// ErrNoDataDir says that no data directory can be had.
+var ErrNoDataDir = errors.New("no directory for containers")
+
 // Resolve finds and makes the directories of the user uid, numbered as outside proa's user namespace.
 func Resolve(uid int, rootless bool) (Paths, error) {
 	p := Paths{DataDir: "/var/lib/proa", RunDir: "/run/proa", Home: os.Getenv("HOME")}
 	if rootless {
 		if p.Home == "" {
-			return p, errors.New("HOME is not set: export HOME to your home directory")
+			return p, fmt.Errorf("%w: HOME is not set", ErrNoDataDir)
 		}
 		data := os.Getenv("XDG_DATA_HOME")
 		if data == "" {
@@ -40,10 +43,11 @@ func Resolve(uid int, rootless bool) (Paths, error) {
 		}
 		p.RunDir = filepath.Join(run, "proa")
 	}
-	for _, dir := range []string{p.DataDir, p.RunDir} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return p, fmt.Errorf("making proa's directory: %w", err)
-		}
+	if err := os.MkdirAll(p.DataDir, 0o700); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrNoDataDir, err)
+	}
+	if err := os.MkdirAll(p.RunDir, 0o700); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrNoRuntimeDir, err)
 	}
 	return p, nil
 }
@@ -53,7 +57,7 @@ func Resolve(uid int, rootless bool) (Paths, error) {
 func runtimeDir(uid int) (string, error) {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		if err := private(dir); err != nil {
-			return "", fmt.Errorf("XDG_RUNTIME_DIR is %q: %w; log in anew, or export XDG_RUNTIME_DIR=/run/user/%d", dir, err, uid)
+			return "", fmt.Errorf("%w: XDG_RUNTIME_DIR is %q, which %w", ErrNoRuntimeDir, dir, err)
 		}
 		return dir, nil
 	}
@@ -66,7 +70,7 @@ func runtimeDir(uid int) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrNoRuntimeDir, err)
 	}
 	if err := private(dir); err != nil {
-		return "", fmt.Errorf("%w: XDG_RUNTIME_DIR is not set and %s %w; run `loginctl enable-linger` and log in anew", ErrNoRuntimeDir, dir, err)
+		return "", fmt.Errorf("%w: XDG_RUNTIME_DIR is not set and %s %w", ErrNoRuntimeDir, dir, err)
 	}
 	return dir, nil
 }
@@ -85,5 +89,8 @@ func private(dir string) error {
 	case st.Mode&0o022 != 0:
 		return errors.New("can be written by others")
 	}
-	return unix.Access(dir, unix.W_OK)
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return fmt.Errorf("can't be written to: %w", err)
+	}
+	return nil
 }

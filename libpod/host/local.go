@@ -18,29 +18,31 @@ import (
 )
 
 // Local is the running machine, for the user of this process.
-func Local() (Host, error) {
+func Local() Host {
 	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return Host{}, fmt.Errorf("asking for the kernel's release: %w", err)
-	}
-	uid := os.Getuid()
+	_ = unix.Uname(&u) // an empty release is said to be too old
+	uid := rootless.OuterUID()
 	h := Host{
-		UID: uid, User: strconv.Itoa(uid), Home: os.Getenv("HOME"),
-		Release: unix.ByteSliceToString(u.Release[:]),
-		Getenv:  os.Getenv, SubIDs: rootless.SubIDs, UserNS: tryUserNS, Overlay: tryOverlay,
+		UID: uid, Rootless: rootless.Rootless(), User: strconv.Itoa(uid), Home: os.Getenv("HOME"),
+		Release: unix.ByteSliceToString(u.Release[:]), Getenv: os.Getenv,
+		SubIDs: rootless.SubIDs, Privileged: rootless.Mapper.Privileged, UserNS: tryUserNS, Overlay: tryOverlay, Space: space, Owner: owner,
 	}
-	paths, pathErr := config.Resolve(uid, rootless.Rootless())
-	h.RunDir = func() (string, error) { return paths.RunDir, pathErr }
-	if h.TempDir = paths.DataDir; pathErr != nil { // then DataDir may not have been made
-		h.TempDir = h.Home
+	h.Dirs = func() (string, error) {
+		p, err := config.Resolve(uid, h.Rootless)
+		return p.RunDir, err
 	}
 	if u, err := user.LookupId(h.User); err == nil {
 		h.User = u.Username
 	}
-	if uid == 0 && !rootless.InUserNS() { // the ids need no mapping
-		h.SubIDs = func(int) (int, int, error) { return 1<<32 - 2, 1<<32 - 2, nil }
+	return h
+}
+
+func owner(path string) (int, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, fmt.Errorf("looking at %s: %w", path, err)
 	}
-	return h, nil
+	return int(st.Uid), nil
 }
 
 func inUserNS(ctx context.Context, flags uintptr, name string, args ...string) error {
@@ -60,8 +62,13 @@ func inUserNS(ctx context.Context, flags uintptr, name string, args ...string) e
 
 func tryUserNS(ctx context.Context) error {
 	// AppArmor's restriction lets a namespace be made and then takes every capability in it: only a mount tells.
-	if err := inUserNS(ctx, unix.CLONE_NEWNS, "/proc/self/exe", "doctor", "--probe-mount"); err != nil {
-		return fmt.Errorf("making a user namespace: %w", err)
+	err := inUserNS(ctx, unix.CLONE_NEWNS, "/proc/self/exe", "doctor", "--probe-mount")
+	var path *os.PathError
+	if errors.As(err, &path) { // its path is ours
+		err = path.Err
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", rootless.ErrUserNS, err)
 	}
 	return nil
 }
@@ -78,13 +85,17 @@ func ProbeMount() error {
 	return nil
 }
 
-// ProbeOverlay mounts an overlay below dir. Its caller is in a user and mount namespace made for this, which take the
-// mount with them.
+// ProbeOverlay mounts an overlay below dir and does what needs more than a mount: a removed file needs a whiteout in the
+// upper layer, a replaced directory the extended attribute "opaque". Its caller is in a user and mount namespace made for
+// this, which take the mount with them.
 func ProbeOverlay(dir string) error {
-	for _, name := range []string{"lower", "upper", "work", "merged"} {
+	for _, name := range []string{"lower/dir", "upper", "work", "merged"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
 			return fmt.Errorf("preparing an overlay: %w", err)
 		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "lower/file"), nil, 0o600); err != nil {
+		return fmt.Errorf("preparing an overlay: %w", err)
 	}
 	if err := os.Chdir(dir); err != nil { // a path may hold the comma and colon that separate options
 		return fmt.Errorf("preparing an overlay: %w", err)
@@ -92,8 +103,11 @@ func ProbeOverlay(dir string) error {
 	if err := unix.Mount("overlay", "merged", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work,userxattr"); err != nil {
 		return fmt.Errorf("mounting an overlay: %w", err)
 	}
-	if err := os.WriteFile("merged/probe", nil, 0o600); err != nil {
-		return fmt.Errorf("writing to an overlay: %w", err)
+	if err := os.Remove("merged/file"); err != nil {
+		return fmt.Errorf("removing a layer's file: %w", err)
+	}
+	if err := errors.Join(os.Remove("merged/dir"), os.Mkdir("merged/dir", 0o700)); err != nil {
+		return fmt.Errorf("replacing a layer's directory: %w", err)
 	}
 	return nil
 }

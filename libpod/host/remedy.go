@@ -1,83 +1,97 @@
 package host
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
+
+	"github.com/proa-containers/proa/libpod/config"
+	"github.com/proa-containers/proa/libpod/rootless"
 )
 
-// Install is the command that installs a package, named as Debian and as Fedora name it, on the distribution that
-// /etc/os-release below root says.
-func Install(root, debian, fedora string) string {
-	b, _ := os.ReadFile(root + "/etc/os-release")
-	for _, line := range strings.Split(string(b), "\n") {
-		key, value, _ := strings.Cut(line, "=")
-		if key != "ID" && key != "ID_LIKE" {
-			continue
+// pkg is a package by the names that package managers know it by.
+type pkg struct{ apt, dnf, apk, pacman, zypper string }
+
+var (
+	uidmap      = pkg{"uidmap", "shadow-utils", "shadow-subids", "shadow", "shadow"}
+	newKernel   = pkg{"linux-image-amd64", "kernel", "linux-lts", "linux", "kernel-default"}
+	userSession = pkg{"dbus-user-session libpam-systemd", "dbus systemd", "dbus elogind", "dbus systemd", "dbus-1 systemd"}
+)
+
+// manager is a package manager, and the ids of the distributions that use it (os-release(5), ID and ID_LIKE).
+type manager struct {
+	program, command string
+	ids              []string
+	name             func(pkg) string
+}
+
+func managers() []manager {
+	return []manager{
+		{"apt-get", "apt-get install ", []string{"debian", "ubuntu"}, func(p pkg) string { return p.apt }},
+		{"dnf", "dnf install ", []string{"fedora", "rhel", "centos"}, func(p pkg) string { return p.dnf }},
+		{"apk", "apk add ", []string{"alpine"}, func(p pkg) string { return p.apk }},
+		{"pacman", "pacman -S ", []string{"arch"}, func(p pkg) string { return p.pacman }},
+		{"zypper", "zypper install ", []string{"suse", "opensuse", "sles"}, func(p pkg) string { return p.zypper }},
+	}
+}
+
+// install is the command that installs a package: by the distribution that os-release says, else by the package manager
+// that is there.
+func (h Host) install(p pkg) string {
+	var ids []string
+	for line := range strings.Lines(h.read("/etc/os-release")) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == "ID" || key == "ID_LIKE" {
+			ids = append(ids, strings.Fields(strings.Trim(value, `"'`))...)
 		}
-		for _, id := range strings.Fields(strings.Trim(value, `"'`)) {
-			switch id {
-			case "debian", "ubuntu":
-				return "sudo apt-get install " + debian
-			case "fedora", "rhel", "centos":
-				return "sudo dnf install " + fedora
+	}
+	for _, id := range ids {
+		for _, m := range managers() {
+			for _, known := range m.ids {
+				if id == known || strings.HasPrefix(id, known+"-") {
+					return h.sudo(m.command + m.name(p))
+				}
 			}
 		}
 	}
-	return fmt.Sprintf("sudo apt-get install %s, or sudo dnf install %s", debian, fedora)
-}
-
-// SubIDsRemedy gives user subordinate ids behind all that the files below root give anybody: users who share some can
-// reach each other's files. The pause process keeps the mapping it was started with.
-func SubIDsRemedy(root, user string) string {
-	start := max(100000, endOfSubIDs(root+"/etc/subuid"), endOfSubIDs(root+"/etc/subgid"))
-	span := fmt.Sprintf("%d-%d", start, start+65535)
-	return "sudo usermod --add-subuids " + span + " --add-subgids " + span + " " + user + ", then pkill -u " + user + " -f '^proa-pause '"
-}
-
-// endOfSubIDs is the first id behind every range of a file (subuid(5)), 0 without any.
-func endOfSubIDs(file string) (end int) {
-	b, _ := os.ReadFile(file)
-	for line := range strings.Lines(string(b)) {
-		part := strings.Split(strings.TrimSpace(line), ":")
-		if len(part) != 3 {
-			continue
-		}
-		start, err1 := strconv.Atoi(part[1])
-		size, err2 := strconv.Atoi(part[2])
-		if err1 == nil && err2 == nil {
-			end = max(end, start+size)
+	for _, m := range managers() {
+		if h.find(m.program) != "" {
+			return h.sudo(m.command + m.name(p))
 		}
 	}
-	return end
+	return h.sudo("apt-get install "+p.apt) + " # or: " + h.sudo("dnf install "+p.dnf)
 }
 
-// MapperRemedy installs newuidmap and newgidmap.
-func MapperRemedy(root string) string { return Install(root, "uidmap", "shadow-utils") }
-
-// userNSSwitch is a kernel setting that forbids user namespaces.
-type userNSSwitch struct {
-	file, bad, key, good string
-}
-
-var userNSSwitches = [...]userNSSwitch{
-	{"/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces", "28633"},
-	{"/proc/sys/kernel/unprivileged_userns_clone", "0", "kernel.unprivileged_userns_clone", "1"},
-	{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns", "0"},
-}
-
-// UserNSRemedy allows user namespaces: it names the settings below root that forbid them.
-func UserNSRemedy(root string) string {
-	h := Host{Root: root}
-	var settings []string
-	for _, s := range userNSSwitches {
-		if h.read(s.file) == s.bad {
-			settings = append(settings, s.key+"="+s.good)
-		}
+func (h Host) sudo(command string) string {
+	if h.UID == 0 {
+		return command
 	}
-	if len(settings) == 0 {
-		return "no sysctl forbids them: allow unshare and clone with CLONE_NEWUSER in the seccomp profile or security module that this shell runs under"
+	return "sudo " + command
+}
+
+// sysctl sets kernel parameters, for now and after a reboot.
+func (h Host) sysctl(settings ...string) string {
+	return fmt.Sprintf(`printf '%%s\n' '%s' | %s && %s`, strings.Join(settings, "' '"), h.sudo("tee -a /etc/sysctl.d/90-proa.conf"), h.sudo("sysctl --system"))
+}
+
+func (h Host) lingerCommand() string { return h.sudo("loginctl enable-linger " + h.User) }
+
+// Explain adds to an error of the host's set-up what the checks say of its cause, and returns any other as it is.
+func (h Host) Explain(err error) error {
+	remedy := ""
+	switch {
+	case errors.Is(err, rootless.ErrNoSubIDs):
+		return fmt.Errorf("%w: containers have only one uid and one gid; %s (proa doctor says more)", err, h.addSubIDs())
+	case errors.Is(err, rootless.ErrNoMapper), errors.Is(err, rootless.ErrMapperPrivilege):
+		remedy = h.mappers().Remedy
+	case errors.Is(err, rootless.ErrUserNS):
+		remedy = h.allowUserNS(err)
+	case errors.Is(err, config.ErrNoRuntimeDir):
+		remedy = h.runDirRemedy()
+	case errors.Is(err, config.ErrNoDataDir):
+		remedy = h.dataDirRemedy()
 	}
-	return `printf '%s\n' ` + strings.Join(settings, " ") + " | sudo tee /etc/sysctl.d/90-proa.conf && sudo sysctl --system"
+	if remedy == "" {
+		return err
+	}
+	return fmt.Errorf("%w; %s (proa doctor says more)", err, remedy)
 }

@@ -5,105 +5,95 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/proa-containers/proa/libpod/config"
 )
 
 func (h Host) runDir() Check {
 	c := Check{Name: "XDG_RUNTIME_DIR", Needed: "locks, pid files and sockets, until the next boot"}
-	remedy := "sudo loginctl enable-linger " + h.User + ", then log in anew"
-	dir, err := h.RunDir()
+	dir, err := h.Dirs()
 	switch {
-	case err != nil && h.Getenv("XDG_RUNTIME_DIR") != "":
-		return c.fail(Missing, err.Error(), fmt.Sprintf("export XDG_RUNTIME_DIR=/run/user/%d; where that is missing: %s", h.UID, remedy))
+	case errors.Is(err, config.ErrNoDataDir):
+		return c.fail(Missing, "not looked for: "+err.Error(), h.dataDirRemedy())
 	case err != nil:
-		return c.fail(Missing, err.Error(), remedy)
+		return c.fail(Missing, err.Error(), h.runDirRemedy())
 	case h.Getenv("XDG_RUNTIME_DIR") == "":
-		if !strings.HasPrefix(dir, "/run/user/") && h.UID != 0 {
-			return c.fail(Warning, dir+", since XDG_RUNTIME_DIR is not set", remedy)
+		if !strings.HasPrefix(dir, "/run/user/") {
+			return c.fail(Warning, dir+", since XDG_RUNTIME_DIR is not set: what cleans /tmp may end it", h.runDirRemedy())
 		}
 		return c.pass(dir + " (XDG_RUNTIME_DIR is not set)")
 	}
 	return c.pass(dir)
 }
 
-// cgroups is one check for the hierarchy, and one for every controller.
-func (h Host) cgroups() []Check {
-	c := Check{Name: "cgroup v2", Needed: "limits and statistics"}
-	if !h.exists("/sys/fs/cgroup/cgroup.controllers") {
-		return []Check{c.fail(Warning, "/sys/fs/cgroup is not a cgroup v2 file system",
-			`sudo grubby --update-kernel=ALL --args=systemd.unified_cgroup_hierarchy=1, or add that to GRUB_CMDLINE_LINUX and run sudo update-grub; then sudo reboot`)}
+// runDirRemedy makes a runtime directory, as systemd does at a login and root can without systemd, or names it.
+func (h Host) runDirRemedy() string {
+	dir := fmt.Sprintf("/run/user/%d", h.UID)
+	export := "export XDG_RUNTIME_DIR=" + dir
+	uid, err := h.Owner(h.path(dir))
+	switch {
+	case err == nil && uid == h.UID && h.Getenv("XDG_RUNTIME_DIR") != dir:
+		return export
+	case err == nil:
+		return h.sudo(fmt.Sprintf("chown %d %s", h.UID, dir)) + " && " + h.sudo("chmod 0700 "+dir) + " && " + export
+	case h.booted():
+		return h.lingerCommand() + " && " + export
 	}
-	own := ""
-	for _, line := range strings.Split(h.read("/proc/self/cgroup"), "\n") {
-		if p, ok := strings.CutPrefix(line, "0::"); ok {
-			own = p
-		}
-	}
-	out := []Check{c.pass("/sys/fs/cgroup, this shell in " + own)}
-	controllers := strings.Fields(h.read(filepath.Join("/sys/fs/cgroup", h.delegated(own), "cgroup.controllers")))
-	for _, d := range []struct{ name, needed string }{
-		{"memory", "--memory"}, {"pids", "--pids-limit"}, {"cpu", "--cpus, --cpu-shares"}, {"cpuset", "--cpuset-cpus"}, {"io", "--blkio-weight"},
-	} {
-		c := Check{Name: "cgroup " + d.name, Needed: d.needed}
-		if slices.Contains(controllers, d.name) {
-			out = append(out, c.pass("delegated"))
-			continue
-		}
-		out = append(out, c.fail(Warning, "not delegated to you", DelegateRemedy()))
-	}
-	return out
-}
-
-// delegated is the cgroup that systemd delegates to the user, user@UID.service, where own is below it or beside it; a
-// login's own session scope stays with root.
-func (h Host) delegated(own string) string {
-	name := fmt.Sprintf("user@%d.service", h.UID)
-	if i := strings.Index(own, "/"+name); i >= 0 {
-		return own[:i] + "/" + name
-	}
-	user := fmt.Sprintf("/user.slice/user-%d.slice/%s", h.UID, name)
-	if h.exists("/sys/fs/cgroup" + user) {
-		return user
-	}
-	return own
-}
-
-// DelegateRemedy has systemd delegate every controller that proa uses.
-func DelegateRemedy() string {
-	return `sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload, then log in anew`
+	return h.sudo(fmt.Sprintf("install -d -m 0700 -o %d %s", h.UID, dir)) + " && " + export
 }
 
 func (h Host) session() Check {
 	c := Check{Name: "systemd user session", Needed: "a cgroup of its own for each container"}
-	dir := h.Getenv("XDG_RUNTIME_DIR")
-	if dir == "" {
-		dir = fmt.Sprintf("/run/user/%d", h.UID)
+	if socket := h.userManager(); socket != "" {
+		return c.pass(socket)
 	}
-	if h.exists(dir + "/systemd/private") {
-		return c.pass(dir + "/systemd/private")
+	if !h.booted() {
+		return c.pass("none: systemd did not boot this host, and proa does without")
 	}
-	return c.fail(Warning, "none", Install(h.Root, "dbus-user-session", "systemd")+", then log in anew (su and sudo start no session: use machinectl shell "+h.User+"@)")
+	return c.fail(Warning, "none", h.install(userSession)+" && "+h.lingerCommand()+" # then log in anew; su and sudo may start no session, machinectl shell "+h.User+"@ does")
 }
 
 func (h Host) linger() Check {
 	c := Check{Name: "linger", Needed: "containers that live on after you log out"}
-	if h.exists("/var/lib/systemd/linger/" + h.User) {
+	switch {
+	case h.exists("/var/lib/systemd/linger/" + h.User):
 		return c.pass("on")
+	case !h.booted():
+		return c.pass("not needed: systemd did not boot this host")
 	}
-	return c.fail(Warning, "off", "sudo loginctl enable-linger "+h.User)
+	return c.fail(Warning, "off", h.lingerCommand())
 }
 
 func (h Host) tun() Check {
 	c := Check{Name: "/dev/net/tun", Needed: "a container's network to the outside"}
 	f, err := os.OpenFile(h.path("/dev/net/tun"), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
-		return c.fail(Warning, "you may not open it", "sudo chmod 0666 /dev/net/tun")
+		return c.fail(Warning, "you may not open it", h.sudo("chmod 0666 /dev/net/tun"))
 	}
 	if err != nil {
-		return c.fail(Warning, err.Error(), "sudo modprobe tun && echo tun | sudo tee /etc/modules-load.d/tun.conf")
+		remedy := h.sudo("modprobe tun") + " && echo tun | " + h.sudo("tee /etc/modules-load.d/tun.conf")
+		if !h.exists("/lib/modules/" + h.Release) { // in a container, say
+			remedy = h.sudo("mkdir -p /dev/net") + " && " + h.sudo("mknod -m 0666 /dev/net/tun c 10 200")
+		}
+		return c.fail(Warning, strings.ReplaceAll(err.Error(), h.path("/dev"), "/dev"), remedy)
 	}
 	f.Close()
 	return c.pass("can be opened")
+}
+
+// ping: a socket of ICMP echo without privilege is for the groups of a range (icmp(7)), which the kernel's default is
+// to leave empty.
+func (h Host) ping() Check {
+	c := Check{Name: "ping", Needed: "ping in containers that do not have CAP_NET_RAW"}
+	f := strings.Fields(h.read("/proc/sys/net/ipv4/ping_group_range"))
+	if len(f) == 2 {
+		low, err1 := strconv.ParseUint(f[0], 10, 64)
+		high, err2 := strconv.ParseUint(f[1], 10, 64)
+		if err1 == nil && err2 == nil && low <= high {
+			return c.pass("allowed to the groups " + f[0] + "-" + f[1])
+		}
+	}
+	return c.fail(Warning, "net.ipv4.ping_group_range allows it to no group", h.sysctl("net.ipv4.ping_group_range=0 2147483647"))
 }

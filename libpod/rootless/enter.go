@@ -1,28 +1,17 @@
 package rootless
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// ErrNoSubIDs says that the user has no subordinate ids: the namespace maps one uid and one gid.
-var ErrNoSubIDs = errors.New("no subordinate ids")
-
-// ErrNoMapper says that newuidmap or newgidmap is not installed.
-var ErrNoMapper = errors.New("newuidmap and newgidmap are not installed")
 
 // ErrUserNS says that the kernel refused a user namespace.
 var ErrUserNS = errors.New("the kernel refused a user namespace")
@@ -179,138 +168,4 @@ func awaitPause(cmd *exec.Cmd, ready *os.File) error {
 		return fail(err)
 	}
 	return cmd.Process.Release()
-}
-
-// mapIDs maps the user to 0 and its subordinate ids from 1 up (user_namespaces(7)).
-func mapIDs(pid int, warn func(error)) error {
-	uid, gid := os.Getuid(), os.Getgid()
-	uids, err := subIDs("/etc/subuid", uid, false)
-	if err != nil {
-		return err
-	}
-	gids, err := subIDs("/etc/subgid", uid, true)
-	if err != nil {
-		return err
-	}
-	if len(uids) == 0 || len(gids) == 0 {
-		if warn != nil {
-			warn(ErrNoSubIDs)
-		}
-		return mapOne(pid, uid, gid)
-	}
-	if err := runMapper("newuidmap", pid, uid, uids); err != nil {
-		return err
-	}
-	return runMapper("newgidmap", pid, gid, gids)
-}
-
-func mapOne(pid, uid, gid int) error {
-	for _, m := range []struct{ file, text string }{
-		{"uid_map", fmt.Sprintf("0 %d 1\n", uid)},
-		{"setgroups", "deny"},
-		{"gid_map", fmt.Sprintf("0 %d 1\n", gid)},
-	} {
-		path := fmt.Sprintf("/proc/%d/%s", pid, m.file)
-		if err := os.WriteFile(path, []byte(m.text), 0); err != nil {
-			return fmt.Errorf("%w: writing %s: %w", ErrUserNS, m.file, err)
-		}
-	}
-	return nil
-}
-
-type idRange struct{ start, size int }
-
-func runMapper(name string, pid, self int, ranges []idRange) error {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return ErrNoMapper
-	}
-	args := []string{strconv.Itoa(pid), "0", strconv.Itoa(self), "1"}
-	next := 1
-	for _, r := range ranges {
-		args = append(args, strconv.Itoa(next), strconv.Itoa(r.start), strconv.Itoa(r.size))
-		next += r.size
-	}
-	out, err := exec.Command(path, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("mapping ids with %s: %s (%w)", name, strings.TrimSpace(string(out)), err)
-	}
-	return nil
-}
-
-// subIDs reads the subordinate ranges of uid from file (subuid(5)), or from getsubids where NSS holds them.
-func subIDs(file string, uid int, group bool) ([]idRange, error) {
-	name := strconv.Itoa(uid)
-	if u, err := user.LookupId(name); err == nil {
-		name = u.Username
-	}
-	f, err := os.Open(file)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading subordinate ids: %w", err)
-	}
-	var ranges []idRange
-	if err == nil {
-		defer f.Close()
-		for sc := bufio.NewScanner(f); sc.Scan(); {
-			p := strings.Split(strings.TrimSpace(sc.Text()), ":")
-			if len(p) == 3 && (p[0] == name || p[0] == strconv.Itoa(uid)) {
-				ranges = appendRange(ranges, p[1], p[2])
-			}
-		}
-	}
-	if len(ranges) > 0 {
-		return ranges, nil
-	}
-	return nssSubIDs(name, group), nil
-}
-
-func nssSubIDs(name string, group bool) (ranges []idRange) {
-	args := []string{name}
-	if group {
-		args = []string{"-g", name}
-	}
-	path, err := exec.LookPath("getsubids")
-	if err != nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, path, args...).Output()
-	if err != nil {
-		return nil
-	}
-	for _, line := range strings.Split(string(out), "\n") { // "0: NAME START COUNT"
-		if p := strings.Fields(line); len(p) == 4 {
-			ranges = appendRange(ranges, p[2], p[3])
-		}
-	}
-	return ranges
-}
-
-func appendRange(ranges []idRange, start, size string) []idRange {
-	s, err1 := strconv.Atoi(start)
-	n, err2 := strconv.Atoi(size)
-	if err1 != nil || err2 != nil || s <= 0 || n <= 0 {
-		return ranges
-	}
-	return append(ranges, idRange{s, n})
-}
-
-// SubIDs counts the subordinate uids and gids of the user uid, numbered as outside proa's user namespace.
-func SubIDs(uid int) (uids, gids int, err error) {
-	u, err := subIDs("/etc/subuid", uid, false)
-	if err != nil {
-		return 0, 0, err
-	}
-	g, err := subIDs("/etc/subgid", uid, true)
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, r := range u {
-		uids += r.size
-	}
-	for _, r := range g {
-		gids += r.size
-	}
-	return uids, gids, nil
 }

@@ -7,10 +7,8 @@ package state
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
@@ -29,10 +27,7 @@ func (e *NameInUseError) Error() string {
 	return fmt.Sprintf("the container name %q is already in use by container %.12s; remove or rename that container, or choose another name", e.Name, e.ID)
 }
 
-// version is the schema's; Open refuses a newer one and migrates an older one in order.
-const version = 1
-
-// The layout of both files:
+// The layout of both files, of the schema version that migrations leads to:
 //
 //	meta        version -> "1"
 //	containers  id      -> record
@@ -47,11 +42,12 @@ var (
 // Store is the two files. It holds nothing open between two calls.
 type Store struct {
 	durable, volatile string
+	migrations        []migration
 }
 
 // New is a Store with state.db in dataDir and run.db in runDir.
 func New(dataDir, runDir string) *Store {
-	return &Store{filepath.Join(dataDir, "state.db"), filepath.Join(runDir, "run.db")}
+	return &Store{filepath.Join(dataDir, "state.db"), filepath.Join(runDir, "run.db"), migrations()}
 }
 
 // Record is a stored container.
@@ -60,107 +56,6 @@ type Record struct {
 	Name     string
 	Volatile bool
 	Data     []byte
-}
-
-// lockTime is how long another proa may hold a file: each holds it for one transaction.
-const lockTime = 20 * time.Second
-
-// lock takes a flock beside the file: bbolt's own is polled every 50 ms.
-func lock(path string, how int) (func(), error) {
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("locking the state: %w", err)
-	}
-	if err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err == unix.EWOULDBLOCK {
-		got := make(chan error, 1)
-		go func() { got <- unix.Flock(int(f.Fd()), how) }()
-		select {
-		case err = <-got:
-		case <-time.After(lockTime):
-			return nil, fmt.Errorf("locking the state: another proa has held %s.lock for %v; `fuser %s.lock` names it", path, lockTime, path)
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s.lock: %w", path, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-func (s *Store) path(volatile bool) string {
-	if volatile {
-		return s.volatile
-	}
-	return s.durable
-}
-
-func (s *Store) view(volatile bool, fn func(*bolt.Tx) error) error {
-	path := s.path(volatile)
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	unlock, err := lock(path, unix.LOCK_SH)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockTime, NoFreelistSync: true})
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	defer db.Close()
-	return db.View(func(tx *bolt.Tx) error {
-		if tx.Bucket(metaBucket) == nil {
-			return nil // made and not yet written: the first writer was killed
-		}
-		if err := checkVersion(path, tx); err != nil {
-			return err
-		}
-		return fn(tx)
-	})
-}
-
-func (s *Store) update(volatile bool, fn func(*bolt.Tx) error) error {
-	path := s.path(volatile)
-	unlock, err := lock(path, unix.LOCK_EX)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTime, NoSync: volatile, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", path, err)
-	}
-	defer db.Close()
-	return db.Update(func(tx *bolt.Tx) error {
-		if err := initialise(path, tx); err != nil {
-			return err
-		}
-		return fn(tx)
-	})
-}
-
-func initialise(path string, tx *bolt.Tx) error {
-	if tx.Bucket(metaBucket) != nil {
-		return checkVersion(path, tx)
-	}
-	for _, b := range [][]byte{metaBucket, containersBucket, namesBucket} {
-		if _, err := tx.CreateBucketIfNotExists(b); err != nil {
-			return err
-		}
-	}
-	return tx.Bucket(metaBucket).Put(versionKey, fmt.Append(nil, version))
-}
-
-func checkVersion(path string, tx *bolt.Tx) error {
-	var v int
-	if _, err := fmt.Sscan(string(tx.Bucket(metaBucket).Get(versionKey)), &v); err != nil {
-		return fmt.Errorf("reading the version of %s: %w", path, err)
-	}
-	if v > version {
-		return fmt.Errorf("%s was written by a newer proa (schema %d, this one knows %d); install that version, nothing was changed", path, v, version)
-	}
-	return nil
 }
 
 // Add stores a new record and reserves its name; a *NameInUseError says that another has it.

@@ -233,7 +233,7 @@ func (c *Config) start(args []string, add func(*os.File) int, files *[]*os.File,
 	}
 	defer unix.Close(exe)
 	name := "/proc/self/fd/" + strconv.Itoa(exe)
-	env := []string{"GOGC=off", "GODEBUG=asyncpreemptoff=1"}
+	env := []string{"GOGC=off", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 	for _, j := range joins {
 		if j.flags&unix.CLONE_NEWUSER == 0 {
 			continue

@@ -6,6 +6,8 @@ package monitor
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/proa-containers/proa/oci/driver"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -29,8 +31,8 @@ import (
 //
 // A starter that goes away before Configure takes the monitor and the init with it.
 const (
-	Prelaunch byte = 'p' // starter to monitor: a JSON Embryo; with the cgroup's descriptor if it has one
-	Configure byte = 'c' // starter to monitor: with the descriptors of a JSON Config, the root and the cgroup, if any
+	Prelaunch byte = 'p' // starter to monitor: a JSON Embryo
+	Configure byte = 'c' // starter to monitor: with the descriptors of a JSON Config and of the root, if there is one
 
 	Stdin    byte = 'i' // client to monitor: bytes for the container
 	StdinEOF byte = 'e' // client to monitor: close its standard input
@@ -53,8 +55,9 @@ const (
 
 // Embryo is an init whose namespaces are known before its plan.
 type Embryo struct {
-	Flags  uint64 // CLONE_NEW*
-	Cgroup bool   // born in the cgroup whose descriptor comes along
+	Flags uint64 // CLONE_NEW*; 0: the init waits for its plan, or another runtime makes it
+	// CgroupDir is the cgroup v2 directory to be born in, which goes with the init if it gets no plan.
+	CgroupDir string `json:",omitempty"`
 }
 
 // The files in Config.Dir.
@@ -69,9 +72,11 @@ const (
 type Config struct {
 	ID         string
 	Dir        string          // the container's run directory, on tmpfs
-	Plan       json.RawMessage // a plan.Plan
+	Plan       json.RawMessage // a plan.Plan; null with a Runtime
+	Runtime    *driver.Runtime `json:",omitempty"` // in place of the bundled one
 	HasRoot    bool            // the root's descriptor, a detached mount, comes along
-	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute; its descriptor comes along
+	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute
+	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
 	Stdin      bool     // keep standard input open

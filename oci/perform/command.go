@@ -90,7 +90,7 @@ func invokeError(name string, err error) error {
 
 // become takes on the credentials of the process and executes it. The order is the kernel's: the bounding set
 // needs CAP_SETPCAP, a filter without no_new_privs needs CAP_SYS_ADMIN, and the working directory must be
-// reachable for the user.
+// reachable for the user. The filter comes as late as it can: it may forbid what the steps before it call.
 func (p *performer) become() error {
 	pr := &p.Process
 	if err := p.setLimits(); err != nil {
@@ -116,12 +116,7 @@ func (p *performer) become() error {
 	if err := unix.CloseRange(uint(3+p.FDs.Preserve), math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fail("close inherited descriptors", err)
 	}
-	if !pr.NoNewPrivileges {
-		if err := p.setSeccomp(); err != nil {
-			return err
-		}
-	}
-	for _, step := range []func() error{p.boundCaps, p.setUser, p.enterCwd, p.setCaps, p.setLabel} {
+	for _, step := range []func() error{p.boundCaps, p.setUser, p.enterCwd, p.setPrivilegedSeccomp, p.setCaps, p.setLabel} {
 		if err := step(); err != nil {
 			return err
 		}

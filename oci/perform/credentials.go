@@ -70,6 +70,26 @@ func setGroups(gids []uint32) error {
 	return nil
 }
 
+// setPrivilegedSeccomp installs the filter of a process that may still gain privileges. The change of the user has
+// emptied the effective set, not the permitted one.
+func (p *performer) setPrivilegedSeccomp() error {
+	if p.Process.NoNewPrivileges || p.Process.Seccomp == nil {
+		return nil
+	}
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return fail("read the capabilities", err)
+	}
+	if data[0].Effective != data[0].Permitted {
+		data[0].Effective, data[1].Effective = data[0].Permitted, data[1].Permitted
+		if err := unix.Capset(&hdr, &data[0]); err != nil {
+			return fail("raise the capabilities", err)
+		}
+	}
+	return p.setSeccomp()
+}
+
 // setCaps sets the permitted, effective, inheritable and ambient sets.
 func (p *performer) setCaps() error {
 	c := p.Process.Caps

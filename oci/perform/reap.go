@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/proa-containers/proa/oci/plan"
 	"golang.org/x/sys/unix"
 )
 
@@ -76,6 +77,22 @@ func Reap(args []string) int {
 		}
 	}
 	return 125
+}
+
+// ReapCommand is Reap where another runtime made the container: args are the command as the user gave it, to be found
+// as a runtime would. There is nobody to report to but standard error.
+func ReapCommand(args []string) int {
+	cwd, err := os.Getwd()
+	if err != nil {
+		cwd = "/"
+	}
+	p := performer{Plan: &plan.Plan{Process: plan.Process{Args: args, Cwd: cwd, Env: os.Environ()}}}
+	if err := p.lookPath(); err != nil {
+		e := asError(err)
+		_, _ = os.Stderr.WriteString("proa-init: " + e.Error() + "\n")
+		return e.ExitCode()
+	}
+	return Reap(append([]string{"-1", "0", p.path}, args...))
 }
 
 // reapAll waits for everything that ended; done when pid did.

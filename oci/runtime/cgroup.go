@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,6 +30,9 @@ func newCgroup(id string, spec *specs.Spec, systemd, rootless bool) (cgroups.Man
 			}
 			return nil, nil
 		}
+	}
+	if res != nil && res.Memory != nil && res.Memory.KernelTCP != nil && cgroups.IsCgroup2UnifiedMode() {
+		return nil, errors.New("config.json: linux.resources.memory.kernelTCP: cgroup v2 has no such limit; memory.limit counts TCP buffers too")
 	}
 	conv, err := Resources(res)
 	if err != nil {
@@ -108,8 +112,16 @@ func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Set(cfg.Resources); err != nil {
+	legacy := !cfg.Systemd && !cgroups.IsCgroup2UnifiedMode()
+	res := *cfg.Resources
+	res.SkipDevices = res.SkipDevices || legacy && canApplyInOrder(res.Devices)
+	if err := m.Set(&res); err != nil {
 		return fmt.Errorf("set the container's limits: %w", err)
+	}
+	if legacy {
+		if err := setLegacy(m, cfg.Resources, rec.Config.Linux.Resources); err != nil {
+			return fmt.Errorf("set the container's limits: %w", err)
+		}
 	}
 	rec.CgroupPaths = m.GetPaths()
 	return nil

@@ -93,6 +93,12 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
 		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
 	}
+	if p.SharedMounts() {
+		if err := rec.noteRoot(); err != nil {
+			return nil, nil, err
+		}
+		u.add(func() { _ = rec.unmountRoot() })
+	}
 	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
 	if err != nil {
 		return nil, nil, err

@@ -55,6 +55,9 @@ func (r *Runtime) remove(rec *Record) error {
 			return fmt.Errorf("remove the cgroup of container %q: %w", rec.ID, err)
 		}
 	}
+	if err := rec.unmountRoot(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(filepath.Join(r.Root, rec.ID)); err != nil {
 		return fmt.Errorf("remove the state of container %q: %w", rec.ID, err)
 	}

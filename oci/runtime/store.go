@@ -53,6 +53,8 @@ type Record struct {
 	CgroupPaths map[string]string `json:"cgroupPaths,omitempty"`
 	Systemd     bool              `json:"systemd,omitempty"`
 	Rootless    bool              `json:"rootless,omitempty"`
+	SharedRoot  bool              `json:"sharedRoot,omitempty"` // see noteRoot
+	RootMount   uint64            `json:"rootMount,omitempty"`
 	Config      *Config           `json:"spec"`
 }
 
@@ -129,6 +131,9 @@ func (s Store) List() ([]*Record, error) {
 	}
 	var out []*Record
 	for _, e := range entries {
+		if !e.IsDir() {
+			continue // a compiled filter
+		}
 		r, err := s.Load(e.Name())
 		if errors.Is(err, ErrNotFound) {
 			continue // being created, or just deleted

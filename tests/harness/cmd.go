@@ -26,7 +26,8 @@ type Cmd struct {
 	Dir     string
 	Timeout time.Duration
 
-	env *Env
+	env  *Env
+	attr *syscall.SysProcAttr
 }
 
 // Result is how a command ended. Code is 128+n for a command that signal n killed.
@@ -64,6 +65,9 @@ func (c *Cmd) Exec(ctx context.Context) *exec.Cmd {
 	}
 	x.Stdin = c.Stdin
 	x.SysProcAttr = &syscall.SysProcAttr{}
+	if c.attr != nil {
+		x.SysProcAttr = c.attr
+	}
 	if c.env.asRoot {
 		x.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(c.env.UID), Gid: uint32(c.env.GID)}
 	}

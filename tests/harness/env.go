@@ -155,7 +155,7 @@ func (e *Env) Close() error {
 	var errs []error
 	if e.asRoot && e.UID != 0 {
 		errs = append(errs, e.killAll(func(Process) bool { return true }))
-		errs = append(errs, os.RemoveAll(e.Runtime))
+		errs = append(errs, e.endSession(), os.RemoveAll(e.Runtime))
 		if out, err := exec.Command("userdel", "-r", e.Name).CombinedOutput(); err != nil &&
 			!strings.Contains(string(out), "mail spool") {
 			errs = append(errs, fmt.Errorf("remove the user %s: %w: %s", e.Name, err, out))

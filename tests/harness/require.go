@@ -8,7 +8,7 @@ import (
 )
 
 // Requires skips the test unless every program named is installed. "root" stands for running the tests as root,
-// a path with a slash for a file that must exist.
+// "vm" for a machine of hack/vm.sh, a path with a slash for a file that must exist.
 func Requires(t testing.TB, needs ...string) {
 	t.Helper()
 	var missing []string
@@ -18,6 +18,10 @@ func Requires(t testing.TB, needs ...string) {
 		case n == "root":
 			if os.Getuid() != 0 {
 				err = os.ErrPermission
+			}
+		case n == "vm":
+			if n = "a virtual machine (make test-vm)"; !InVM() {
+				err = os.ErrNotExist
 			}
 		case strings.Contains(n, "/"):
 			_, err = os.Stat(n)

@@ -3,10 +3,12 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/proa-containers/proa/oci/monitor"
 )
@@ -43,20 +45,54 @@ func openLog(l monitor.Log) (logger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the log: %w", err)
 	}
-	return &fileLog{opts: l, f: f, size: st.Size(), encode: encode}, nil
+	log := &fileLog{opts: l, f: f, size: st.Size(), encode: encode}
+	if l.Driver == "json-file" {
+		log.held = map[string][]byte{}
+	}
+	return log, nil
 }
 
 // fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
-// nothing is held back and binary output comes back as it was.
+// nothing is held back and, in a k8s-file, binary output comes back as it was. JSON has text only: there the start of
+// a character waits for its end.
 type fileLog struct {
 	opts   monitor.Log
 	f      *os.File
 	size   int64
 	buf    bytes.Buffer
+	held   map[string][]byte // by stream; nil where any byte can be written
 	encode func(*bytes.Buffer, time.Time, string, []byte)
 }
 
 func (l *fileLog) write(stream string, chunk []byte) error {
+	if l.held != nil {
+		if held := l.held[stream]; len(held) > 0 {
+			chunk = append(held, chunk...)
+		}
+		whole := len(chunk) - cutCharacter(chunk)
+		l.held[stream] = bytes.Clone(chunk[whole:])
+		chunk = chunk[:whole]
+	}
+	return l.writeWhole(stream, chunk)
+}
+
+// cutCharacter is the length of the unfinished UTF-8 character at the end of b.
+func cutCharacter(b []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
+		if end := b[len(b)-n:]; utf8.RuneStart(end[0]) {
+			if utf8.FullRune(end) {
+				return 0
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+func (l *fileLog) writeWhole(stream string, chunk []byte) error {
+	if len(chunk) == 0 {
+		return nil
+	}
 	now := time.Now()
 	l.buf.Reset()
 	for len(chunk) > 0 {
@@ -95,7 +131,13 @@ func (l *fileLog) rotate() error {
 	return nil
 }
 
-func (l *fileLog) close() error { return l.f.Close() }
+func (l *fileLog) close() error {
+	var errs []error
+	for stream, rest := range l.held {
+		errs = append(errs, l.writeWhole(stream, rest))
+	}
+	return errors.Join(append(errs, l.f.Close())...)
+}
 
 // encodeK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).
 func encodeK8s(buf *bytes.Buffer, now time.Time, stream string, line []byte) {

@@ -31,8 +31,9 @@ type server struct {
 	log     logger
 	logMu   sync.Mutex
 	streams sync.WaitGroup
-	process *launch.Process
-	parent  []*os.File // the parent's ends of the container's streams, read until their end
+	await   func() (syscall.WaitStatus, error) // waits for the init
+	after   func()                             // called when it ended; may be nil
+	parent  []*os.File                         // the parent's ends of the container's streams, read until their end
 
 	init   *os.File       // proa-init
 	root   *os.File       // the root, a detached mount; nil without one
@@ -94,26 +95,49 @@ func (s *server) configure(starter *monitor.Conn) error {
 			}
 		}
 		if err != nil {
-			if s.embryo != nil {
-				s.embryo.Discard()
-			}
+			s.abort()
 			return err
 		}
 	}
 }
 
+// abort ends an init that gets no plan.
+func (s *server) abort() {
+	if s.embryo != nil {
+		s.embryo.Discard()
+	}
+	if s.cfg.CgroupDir != "" {
+		unix.Rmdir(s.cfg.CgroupDir)
+	}
+}
+
 func (s *server) conceive(payload []byte, files []*os.File) error {
-	defer closeAll(files)
+	closeAll(files)
 	var e monitor.Embryo
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return fmt.Errorf("reading the init's namespaces: %w", err)
 	}
-	var cgroup *os.File
-	if e.Cgroup && len(files) > 0 {
-		cgroup = files[0]
+	s.cfg.CgroupDir = e.CgroupDir
+	if err := s.openCgroup(); err != nil {
+		return err
+	}
+	if e.Flags == 0 {
+		return nil
 	}
 	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
-	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), cgroup)
+	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
+	return nil
+}
+
+func (s *server) openCgroup() error {
+	if s.cfg.CgroupDir == "" || s.cgroup != nil {
+		return nil
+	}
+	f, err := os.OpenFile(s.cfg.CgroupDir, unix.O_DIRECTORY|os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("opening the container's cgroup: %w", err)
+	}
+	s.cgroup = f
 	return nil
 }
 
@@ -127,20 +151,13 @@ func (s *server) take(files []*os.File) error {
 	if err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
-	rest := files[1:]
-	for _, to := range []struct {
-		file **os.File
-		has  bool
-	}{{&s.root, s.cfg.HasRoot}, {&s.cgroup, s.cfg.CgroupDir != ""}} {
-		if !to.has {
-			continue
+	if s.cfg.HasRoot {
+		if len(files) < 2 {
+			return errors.New("reading the monitor's configuration: the root is missing")
 		}
-		if len(rest) == 0 {
-			return errors.New("reading the monitor's configuration: a descriptor is missing")
-		}
-		*to.file, rest = rest[0], rest[1:]
+		s.root = files[1]
 	}
-	return nil
+	return s.openCgroup()
 }
 
 func closeAll(files []*os.File) {
@@ -152,7 +169,7 @@ func closeAll(files []*os.File) {
 // failure is what the starter is told; the code is Docker's for a command that can't be run.
 func failure(err error) monitor.Failure {
 	f := monitor.Failure{Message: err.Error(), Code: 125}
-	var e *plan.Error
+	var e interface{ ExitCode() int } // a *plan.Error or a *driver.Error
 	if errors.As(err, &e) {
 		f.Code = e.ExitCode()
 	}
@@ -203,20 +220,16 @@ func (s *server) lock() error {
 }
 
 func (s *server) launch() (*monitor.Init, error) {
+	if s.cfg.Runtime != nil {
+		return s.launchForeign(*s.cfg.Runtime)
+	}
 	var p plan.Plan
 	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
 	s.cfg.Plan = nil
 	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
-	defer func() {
-		s.init.Close()
-		for _, f := range []*os.File{s.root, s.cgroup} {
-			if f != nil {
-				f.Close()
-			}
-		}
-	}()
+	defer s.closeInherited()
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
@@ -233,16 +246,32 @@ func (s *server) launch() (*monitor.Init, error) {
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
-	s.process = proc
+	s.await = proc.Wait
 	s.hold(proc.Pid)
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err == nil {
-		for i := 0; i < 3; i++ {
-			unix.Dup3(int(null.Fd()), i, 0)
-		}
-		null.Close()
-	}
+	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
+func (s *server) closeInherited() {
+	s.init.Close()
+	for _, f := range []*os.File{s.root, s.cgroup} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// dropStreams lets go of what the starter handed on with a passthrough log.
+func dropStreams() {
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	for i := range 3 {
+		unix.Dup3(int(null.Fd()), i, 0)
+	}
+	null.Close()
 }
 
 // hold keeps the container's mount namespace until the monitor ends. Otherwise the kernel takes it down while the init
@@ -319,7 +348,10 @@ func (s *server) copy(f *os.File, index int) {
 
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
-	ws, err := s.process.Wait()
+	ws, err := s.await()
+	if s.after != nil {
+		defer s.after()
+	}
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
@@ -330,11 +362,12 @@ func (s *server) wait() monitor.Exit {
 	return e
 }
 
+// oomKilled tells whether the kernel killed a process of the container for want of memory.
 func (s *server) oomKilled() bool {
-	if s.cfg.CgroupDir == "" {
+	if s.cfg.OOMFile == "" {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(s.cfg.CgroupDir, "memory.events"))
+	b, err := os.ReadFile(s.cfg.OOMFile)
 	if err != nil {
 		return false
 	}
