@@ -33,25 +33,27 @@ func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o
 			return 0, fmt.Errorf("becoming a subreaper: %w", err)
 		}
 	}
-	cg, err := e.enterCgroup(ctx, c.ID)
+	cgroup, err := e.enterCgroup(ctx, c.ID)
 	if err != nil {
 		return 0, err
 	}
-	if cg != nil {
-		defer cg.Close()
+	if cgroup != nil {
+		defer cgroup.Close()
 	}
 	relay := &execStreams{opts: o}
 	var ends launch.Config // for its streams
 	if err := relay.connect(&ends); err != nil {
 		return 0, err
 	}
-	p, err := rt.Exec(encoded, driver.Place{Cgroup: cg}, driver.Streams{In: ends.Stdin, Out: ends.Stdout, Err: ends.Stderr, Terminal: o.Terminal})
+	p, err := rt.Exec(encoded, driver.Place{Cgroup: cgroup}, driver.Streams{In: ends.Stdin, Out: ends.Stdout, Err: ends.Stderr, Terminal: o.Terminal})
 	relay.closeChild()
 	if err != nil {
 		relay.abandon()
 		var refused *driver.Error
 		if errors.As(err, &refused) {
-			return 0, &StartError{err.Error(), refused.ExitCode()}
+			failed := &StartError{err.Error(), refused.ExitCode()}
+			failed.name(o.Args)
+			return 0, failed
 		}
 		return 0, err
 	}

@@ -23,11 +23,15 @@ func inMounts(root *os.File, dir string, run func() error) error {
 			return
 		}
 		// Still locked at its end, this goroutine takes the thread along.
-		if err := arrangeMounts(root, dir); err != nil {
-			done <- err
-			return
+		err := arrangeMounts(root, dir)
+		if err == nil {
+			// A runtime may hand its signal mask on to the container, and it inherits this thread's.
+			err = unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil)
 		}
-		done <- run()
+		if err == nil {
+			err = run()
+		}
+		done <- err
 	}()
 	return <-done
 }
