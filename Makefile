@@ -10,7 +10,7 @@ STATIC  := -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS) -extldflags "-static"'
 INIT    := libpod/initbin/proa-init
 GOTEST  := CGO_ENABLED=1 $(GO) test -tags $(TAGS)
 FUZZN   ?= 20000x
-VMTESTS ?= ^(TestLimit|TestDoctor)
+VMTESTS ?= ^Test(Doctor|Limit|Session)
 
 .PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs clean FORCE
 all: build

@@ -13,9 +13,11 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -74,11 +76,11 @@ func (e *LimitError) Error() string {
 }
 
 // limit sets the container's limits on its cgroup, dir under cgroup v2; it returns those of v1, made for it.
-func (e *Engine) limit(c *Container, l launchable, dir string) ([]string, error) {
+func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error) {
 	r := c.Config.Resources
 	if dir == "" {
 		if !rootless.Rootless() && !cgroup.Unified() {
-			return e.limitV1(c, l)
+			return e.limitV1(c, s)
 		}
 		for option, controller := range limitControllers(r) {
 			reason := cgroup.ErrNone.Error()
@@ -101,7 +103,7 @@ func (e *Engine) limit(c *Container, l launchable, dir string) ([]string, error)
 	if !r.Set() && rootless.Rootless() {
 		return nil, nil
 	}
-	conv, err := runtime.Resources(l.resources)
+	conv, err := runtime.Resources(s.Linux.Resources)
 	if err != nil {
 		return nil, err
 	}
@@ -119,19 +121,13 @@ func (e *Engine) limit(c *Container, l launchable, dir string) ([]string, error)
 }
 
 // limitV1 makes cgroups in the hierarchies of version 1, as root.
-func (e *Engine) limitV1(c *Container, l launchable) ([]string, error) {
-	if l.plan == nil {
-		if c.Config.Resources.Set() {
-			return nil, fmt.Errorf("limits with --runtime %s need cgroup v2: leave out one or the other", c.Runtime)
-		}
-		return nil, nil
-	}
-	conv, err := runtime.Resources(l.resources)
+func (e *Engine) limitV1(c *Container, s *specs.Spec) ([]string, error) {
+	conv, err := runtime.Resources(s.Linux.Resources)
 	if err != nil {
 		return nil, err
 	}
 	conv.SkipDevices = c.Config.Security.Privileged
-	m, err := manager.New(&cgroups.Cgroup{Path: "/proa/" + c.ID, Resources: conv})
+	m, err := manager.New(&cgroups.Cgroup{Path: v1Path(c.ID), Resources: conv})
 	if err == nil {
 		err = m.Apply(-1)
 	}
@@ -149,9 +145,12 @@ func (e *Engine) limitV1(c *Container, l launchable) ([]string, error) {
 	return slices.Compact(paths), nil
 }
 
+// v1Path is the container's cgroup in every hierarchy of version 1.
+func v1Path(id string) string { return "/proa/" + id }
+
 // place gives the container its cgroup before it starts: dir is that of cgroup v2, if it was made.
-func (e *Engine) place(c *Container, l launchable, dir string, cfg *monitor.Config) error {
-	v1, err := e.limit(c, l, dir)
+func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cfg *monitor.Config) error {
+	v1, err := e.limit(c, s, dir)
 	if err != nil {
 		return err
 	}
@@ -163,8 +162,8 @@ func (e *Engine) place(c *Container, l launchable, dir string, cfg *monitor.Conf
 	if len(paths) == 0 {
 		return nil
 	}
-	if l.plan != nil {
-		l.plan.CgroupDirs = v1
+	if p != nil {
+		p.CgroupDirs = v1
 	}
 	for _, path := range v1 {
 		if strings.Contains(path, "/memory/") {

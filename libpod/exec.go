@@ -88,7 +88,7 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer t.close()
 	if c.Runtime != "" {
-		return e.execForeign(c, t, o)
+		return e.execForeign(ctx, c, t, o)
 	}
 	p, err := e.execPlan(c, t, o)
 	if err != nil {

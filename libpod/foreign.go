@@ -3,11 +3,14 @@ package libpod
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/driver"
 	"github.com/proa-containers/proa/oci/monitor"
 )
@@ -18,9 +21,10 @@ func (e *Engine) foreignRuntime(c *Container) (driver.Runtime, error) {
 	if err != nil {
 		return driver.Runtime{}, err
 	}
-	return driver.Runtime{
-		Args: append([]string{path}, driver.Global(path)...), Env: runtimeEnv(os.Environ()), Bundle: e.runDir(c.ID), ID: c.ID,
-	}, nil
+	rt := driver.Runtime{Args: []string{path}, Env: runtimeEnv(os.Environ()), Bundle: e.runDir(c.ID), ID: c.ID}
+	// A process can't be born in a cgroup of version 1, which only root has.
+	rt.Configure(rootless.Rootless() || cgroup.Unified())
+	return rt, nil
 }
 
 // runtimeEnv is what a runtime gets to see of env: where things are, and nothing that it acts on, as NOTIFY_SOCKET.
@@ -33,6 +37,16 @@ func runtimeEnv(env []string) []string {
 
 // startForeign starts c with another runtime than the bundled one, which works from config.json alone.
 func (e *Engine) startForeign(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec) (*monitor.Conn, error) {
+	conn, err := e.spawn(ctx, c, o, root, s, nil)
+	var refused *StartError
+	if errors.As(err, &refused) {
+		refused.name(c.Config.Process.Args)
+	}
+	return conn, err
+}
+
+// prepareForeign leaves the runtime what it needs in the run directory. The container's cgroup is there already.
+func (e *Engine) prepareForeign(c *Container, s *specs.Spec, root *rootMount) (*driver.Runtime, error) {
 	rt, err := e.foreignRuntime(c)
 	if err != nil {
 		return nil, err
@@ -40,25 +54,21 @@ func (e *Engine) startForeign(ctx context.Context, c *Container, o StartOptions,
 	if err := rt.Delete(); err != nil { // of a monitor that was killed
 		return nil, err
 	}
-	l := launchable{runtime: &rt, resources: s.Linux.Resources}
 	if err := e.complement(c, rt, root, s); err != nil {
 		return nil, err
 	}
-	if err := e.writeBundle(c, s); err != nil {
-		return nil, err
-	}
-	return e.spawn(ctx, c, o, root, l)
+	return &rt, e.writeBundle(c, s)
 }
 
-// clearRun removes what is left of a container's run: its cgroup and directory, and before that what another runtime than
-// the bundled one still has of it, as when the monitor was killed. The caller holds the container's lock.
-func (e *Engine) clearRun(c *Container) error {
-	if err := e.dropForeign(c); err != nil {
-		return err
+// name adds the command that can't be executed to the words of a runtime that leaves it out.
+func (e *StartError) name(args []string) {
+	if e.Code != 125 && !strings.Contains(e.Message, args[0]) {
+		e.Message = fmt.Sprintf("execute %q: %s", args[0], e.Message)
 	}
-	return errors.Join(e.dropCgroups(c.ID), e.dropRunDir(c.ID))
 }
 
+// dropForeign removes what another runtime than the bundled one still has of the container's run, as when the monitor
+// was killed.
 func (e *Engine) dropForeign(c *Container) error {
 	if c.Runtime == "" || !(driver.Runtime{Bundle: e.runDir(c.ID), ID: c.ID}).Known() {
 		return nil

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 )
 
 // execForeign runs a further process in the running container c through the runtime that made it.
-func (e *Engine) execForeign(c *Container, t *ExecTarget, o ExecOptions) (int, error) {
+func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o ExecOptions) (int, error) {
 	rt, err := e.foreignRuntime(c)
 	if err != nil {
 		return 0, err
@@ -22,6 +23,7 @@ func (e *Engine) execForeign(c *Container, t *ExecTarget, o ExecOptions) (int, e
 	if err != nil {
 		return 0, err
 	}
+	boundCapabilities(process.Capabilities)
 	encoded, err := json.Marshal(process)
 	if err != nil {
 		return 0, fmt.Errorf("encoding the command: %w", err)
@@ -32,18 +34,27 @@ func (e *Engine) execForeign(c *Container, t *ExecTarget, o ExecOptions) (int, e
 			return 0, fmt.Errorf("becoming a subreaper: %w", err)
 		}
 	}
+	cgroup, err := e.enterCgroup(ctx, c.ID)
+	if err != nil {
+		return 0, err
+	}
+	if cgroup != nil {
+		defer cgroup.Close()
+	}
 	relay := &execStreams{opts: o}
 	var ends launch.Config // for its streams
 	if err := relay.connect(&ends); err != nil {
 		return 0, err
 	}
-	p, err := rt.Exec(encoded, driver.Place{}, driver.Streams{In: ends.Stdin, Out: ends.Stdout, Err: ends.Stderr, Terminal: o.Terminal})
+	p, err := rt.Exec(encoded, driver.Place{Cgroup: cgroup}, driver.Streams{In: ends.Stdin, Out: ends.Stdout, Err: ends.Stderr, Terminal: o.Terminal})
 	relay.closeChild()
 	if err != nil {
 		relay.abandon()
 		var refused *driver.Error
 		if errors.As(err, &refused) {
-			return 0, &StartError{err.Error(), refused.ExitCode()}
+			failed := &StartError{err.Error(), refused.ExitCode()}
+			failed.name(o.Args)
+			return 0, failed
 		}
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/initbin"
 	"github.com/proa-containers/proa/oci/driver"
 	"github.com/proa-containers/proa/oci/plan"
@@ -30,8 +31,12 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 	}
 	// Older runtimes refuse a version that is newer than they are, and what proa writes has the meaning it had in this.
 	s.Version = "1.0.2"
-	// The cgroup is proa's to make and to limit.
-	s.Linux.Resources = nil
+	// The cgroup is proa's to make and to limit; a runtime that has to do with cgroups puts the container there. As root
+	// it filters devices as well, and needs to know where that is not wanted.
+	s.Linux.Resources, s.Linux.CgroupsPath = nil, e.cgroupsPath(c.ID)
+	if !rt.Born && c.Config.Security.Privileged {
+		s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	}
 	if host := runtime.HostOptions(); host.UserNS {
 		adaptMounts(s, host.MappedGIDs)
 		if adj := s.Process.OOMScoreAdj; adj != nil { // as low as proa's own: the kernel refuses less
@@ -39,11 +44,24 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 			s.Process.OOMScoreAdj = &lowest
 		}
 	}
+	boundCapabilities(s.Process.Capabilities)
 	dropFileOptions(s)
 	if c.Config.Process.Init {
 		return e.addInit(c, s)
 	}
 	return nil
+}
+
+// cgroupsPath is the container's cgroup as config.json names it, "" when it has none of its own.
+func (e *Engine) cgroupsPath(id string) string {
+	dirs := e.cgroupsOf(id)
+	switch {
+	case len(dirs) == 0:
+		return ""
+	case cgroup.Unified():
+		return strings.TrimPrefix(dirs[0], cgroup.Mount)
+	}
+	return v1Path(id)
 }
 
 // adaptMounts replaces what the kernel refuses in a user namespace: a fresh proc or sysfs over a pid or network

@@ -48,6 +48,11 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	return e.clearRun(c)
 }
 
+// clearRun removes what is left of a container's run. The caller holds the container's lock.
+func (e *Engine) clearRun(c *Container) error {
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+}
+
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
 func (e *Engine) abandoned(c *Container, st Status) error {
 	if !c.AutoRemove && c.Runtime != "" && st.State == Created && st.MonitorPID == 0 {

@@ -73,8 +73,12 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 
 // conceive makes the monitor fork the init, when the namespaces are known already. The monitor has the last word on
 // whether it is of use.
-func (m *monitorProcess) conceive(flags uint64, cgroupDir string) error {
-	b, err := json.Marshal(monitor.Embryo{Flags: flags, CgroupDir: cgroupDir})
+func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
+	e := monitor.Embryo{CgroupDir: cgroupDir}
+	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
+		e.Flags = flags
+	}
+	b, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
@@ -111,8 +115,6 @@ type Warm struct {
 	m      *monitorProcess
 	cgroup string // directory of the container's cgroup; "" when it has none of its own
 	err    error
-
-	conceived bool // the monitor has an init, and the cgroup
 }
 
 // Warm starts the monitor for c, to which it gives an id. What comes of it goes to Run or Start, or is to be cancelled.
@@ -141,11 +143,7 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 			return err
 		}
 	}
-	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
-		err = w.m.conceive(flags, w.cgroup)
-		w.conceived = err == nil
-	}
-	return err
+	return w.m.conceive(c, w.cgroup)
 }
 
 // take is the monitor, which is then the caller's, with the cgroup; nil when it was cancelled.
@@ -171,9 +169,6 @@ func (w *Warm) Cancel() {
 		w.m.conn.Close()
 		w.m.cmd.Process.Release()
 		w.m = nil
-		if !w.conceived {
-			w.dropCgroup()
-		}
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
-	"github.com/proa-containers/proa/oci/driver"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
@@ -111,7 +110,7 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 	p.Init = c.Config.Process.Init
 	bundle := make(chan error, 1)
 	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
-	conn, err := e.spawn(ctx, c, o, root, launchable{plan: p, resources: s.Linux.Resources})
+	conn, err := e.spawn(ctx, c, o, root, s, p)
 	if failed := <-bundle; failed != nil && err == nil {
 		if conn != nil {
 			conn.Close()
@@ -184,15 +183,8 @@ func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	return &rootMount{file: f, overlay: &o}, nil
 }
 
-// launchable is what a monitor is to start: a plan for the bundled runtime, or another runtime.
-type launchable struct {
-	plan      *plan.Plan
-	runtime   *driver.Runtime
-	resources *specs.LinuxResources
-}
-
-// spawn configures the monitor and waits for its word that the command runs.
-func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, l launchable) (*monitor.Conn, error) {
+// spawn configures the monitor and waits for its word that the command runs. Without a plan another runtime runs it.
+func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *rootMount, s *specs.Spec, p *plan.Plan) (*monitor.Conn, error) {
 	warm := o.Warm
 	if warm == nil {
 		warm = e.Warm(ctx, c)
@@ -205,7 +197,7 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, l, warm.cgroup); err == nil {
+	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
 		err = awaitStart(ctx, c, m.conn)
 	}
 	if err != nil {
@@ -221,23 +213,26 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	return m.conn, nil
 }
 
-func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, l launchable, cgroupDir string) error {
+func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root *rootMount, s *specs.Spec, p *plan.Plan, cgroupDir string) error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
 	cfg := monitor.Config{
-		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil, Runtime: l.runtime,
+		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
 		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
-	if err := e.place(c, l, cgroupDir, &cfg); err != nil {
+	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
 		return err
 	}
-	if l.plan != nil {
-		if cfg.Plan, err = json.Marshal(l.plan); err != nil {
-			return fmt.Errorf("encoding the plan: %w", err)
-		}
+	if p == nil {
+		cfg.Runtime, err = e.prepareForeign(c, s, root)
+	} else if cfg.Plan, err = json.Marshal(p); err != nil {
+		err = fmt.Errorf("encoding the plan: %w", err)
+	}
+	if err != nil {
+		return err
 	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {

@@ -75,7 +75,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	opts, err := types.DefaultStoreOptions()
 	if err != nil {
-		return nil, fmt.Errorf("open storage: read storage.conf: %w", err)
+		return nil, fmt.Errorf("open storage: read storage.conf: %w; mend it or move it away", err)
 	}
 	if o.GraphRoot != "" {
 		opts.GraphRoot = o.GraphRoot
@@ -103,7 +103,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	opts.GraphDriverOptions = append(slices.Clone(opts.GraphDriverOptions), "overlay.skip_mount_home=true")
 	s.lib, err = cs.GetStore(opts)
 	if err != nil {
-		return nil, fmt.Errorf("open storage in %q: %w (proa doctor checks the host)", opts.GraphRoot, err)
+		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: %w; proa doctor checks the host", opts.GraphRoot, err)
 	}
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
@@ -43,7 +44,7 @@ func (a *app) output(quiet bool) transfer.Output {
 	if quiet {
 		return transfer.Output{}
 	}
-	return transfer.Output{Writer: a.err, Terminal: term.IsTerminal(int(a.err.Fd()))}
+	return transfer.Output{Writer: a.err, Terminal: term.IsTerminal(int(a.err.Fd())) && os.Getenv("TERM") != "dumb"}
 }
 
 func newApp(a *app) *cli.App {
@@ -77,6 +78,9 @@ func main() {
 	}
 	// The libraries log what they also return.
 	logrus.SetOutput(io.Discard)
+	// Several layers at once keep megabytes of buffers alive, and little else is allocated: collecting more often takes a
+	// seventh off the peak.
+	debug.SetGCPercent(25)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
 	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))

@@ -14,6 +14,7 @@ import (
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/signature"
 
+	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/storage"
 )
 
@@ -28,6 +29,7 @@ var (
 	ErrNoSpace      = errors.New("the disk is full")
 	ErrTLS          = errors.New("the registry's TLS can't be trusted")
 	ErrRejected     = errors.New("policy.json rejects the image")
+	ErrConfig       = image.ErrConfig
 )
 
 // platformError lists what there is instead.
@@ -79,7 +81,7 @@ func explain(ctx context.Context, err error, name reference.Named, a Access, s *
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("pull %q: %w", name, ErrInterrupted)
-	case errors.As(err, &platform):
+	case errors.As(err, &platform), errors.Is(err, ErrConfig):
 		return fmt.Errorf("pull %q: %w", name, err)
 	case errors.As(err, &policy):
 		return wrap(ErrRejected, "change the policy for "+registry+" if the image is to be trusted")
@@ -122,6 +124,8 @@ func match(err error, all []remedy) (remedy, bool) {
 func remedies(s *storage.Store, registry, login string) []remedy {
 	insecure := fmt.Sprintf("if you trust the network, give --tls-verify=false or set insecure = true for %s in registries.conf", registry)
 	return []remedy{
+		{[]string{"error getting credentials - err:", "docker-credential-"}, ErrConfig, "install the credential helper that the credentials file names, or take it out of the file"},
+		{[]string{"getting username and password"}, ErrConfig, "mend the credentials file, or move it away and log in anew"},
 		{[]string{"no space left on device", "disk quota exceeded"}, ErrNoSpace, "free space in " + s.GraphRoot() + " (proa rmi removes images)"},
 		{[]string{"server gave http response to https client"}, ErrTLS, registry + " speaks HTTP; " + insecure},
 		{[]string{"x509:", "tls:"}, ErrTLS, "put its CA certificate into ~/.config/containers/certs.d/" + registry + "/ca.crt; " + insecure},

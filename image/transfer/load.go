@@ -48,7 +48,7 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	if ctx.Err() != nil {
 		return ErrInterrupted
 	}
-	if errors.Is(err, ErrArchive) {
+	if errors.Is(err, ErrArchive) || errors.Is(err, ErrConfig) {
 		return err
 	}
 	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {

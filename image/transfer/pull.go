@@ -73,6 +73,9 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 	if err != nil {
 		return nil, err
 	}
+	if err := checkConfig(sys, o.Access); err != nil {
+		return nil, fmt.Errorf("pull %q: %w", ref, err)
+	}
 	names, err := resolve(sys, ref)
 	if err != nil {
 		return nil, err
@@ -123,6 +126,9 @@ func pullNames(ctx context.Context, s *storage.Store, sys *types.SystemContext, 
 	if len(errs) > 0 && local != nil && o.Policy == Newer {
 		return []string{local.ID}, nil
 	}
+	if len(errs) > 1 {
+		return nil, fmt.Errorf("no registry of registries.conf has it: %w", oneLine{errors.Join(errs...)})
+	}
 	return ids, errors.Join(errs...)
 }
 
@@ -137,7 +143,7 @@ func resolve(sys *types.SystemContext, ref string) ([]reference.Named, error) {
 	}
 	registries, err := sysregistriesv2.UnqualifiedSearchRegistries(sys)
 	if err != nil {
-		return nil, fmt.Errorf("read registries.conf: %w", err)
+		return nil, fmt.Errorf("%w: %w; mend it or move it away", ErrConfig, err)
 	}
 	resolved, err := shortnames.Resolve(sys, ref)
 	if err != nil && len(registries) > 0 {

@@ -9,15 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/types"
+	"go.podman.io/storage/pkg/configfile"
 
 	"github.com/proa-containers/proa/storage"
 )
@@ -113,13 +115,35 @@ func systemContext(s *storage.Store, a Access, p Platform, tmp string) (*types.S
 // policyContext reads policy.json. Docker's users have none, and no file means that every image is accepted.
 func policyContext(sys *types.SystemContext) (*signature.PolicyContext, error) {
 	policy, err := signature.DefaultPolicy(sys)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, configfile.ErrConfigFileNotFound) {
 		policy, err = &signature.Policy{Default: []signature.PolicyRequirement{signature.NewPRInsecureAcceptAnything()}}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read policy.json: %w", err)
+		return nil, fmt.Errorf("%w policy.json: %w; mend it or move it away", ErrConfig, oneLine{err})
 	}
 	return signature.NewPolicyContext(policy)
+}
+
+// checkConfig reads the configuration files before anything is asked of a registry, so that a broken one is called that.
+func checkConfig(sys *types.SystemContext, a Access) error {
+	if _, err := sysregistriesv2.GetRegistries(sys); err != nil {
+		return fmt.Errorf("%w: %w; mend it or move it away", ErrConfig, oneLine{err})
+	}
+	policy, err := policyContext(sys)
+	if err != nil {
+		return err
+	}
+	_ = policy.Destroy()
+	// The library takes files that are not there for empty ones.
+	for what, path := range map[string]string{"credentials": a.AuthFile, "certificates": a.CertDir} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("read %s: %w; give a path that exists", what, err)
+		}
+	}
+	return nil
 }
 
 // opened is a reference whose source is open, so that what was asked of the registry is not asked again.

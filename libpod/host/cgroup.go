@@ -10,11 +10,10 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// Delegated is the directory of the cgroup beneath which this user's containers get cgroups of their own, "" where there
-// is none: with a systemd of the user's it is what systemd delegates to it, user@UID.service; without, the highest
-// cgroup above the caller's that is the user's.
-func (h Host) Delegated() (dir string, systemd bool) {
-	own := ""
+// delegated is the directory of the cgroup beneath which libpod/cgroup makes those of containers, "" where there is none:
+// with a systemd of the user's it is what that has to give, user@UID.service; without, the highest cgroup above own, the
+// caller's, that the user owns with all between.
+func (h Host) delegated() (dir, own string, systemd bool) {
 	for _, line := range strings.Split(h.read("/proc/self/cgroup"), "\n") {
 		if p, ok := strings.CutPrefix(line, "0::"); ok {
 			own = filepath.Join("/", p)
@@ -27,21 +26,31 @@ func (h Host) Delegated() (dir string, systemd bool) {
 			service = own[:i] + "/" + name
 		}
 		if h.exists(cgroupRoot + service) {
-			return cgroupRoot + service, true
+			return cgroupRoot + service, own, true
 		}
 	}
-	if own == "" {
-		return "", false
-	}
-	for p := own; ; p = filepath.Dir(p) {
-		if uid, err := h.Owner(h.path(cgroupRoot + p + "/cgroup.subtree_control")); err == nil && uid == h.UID {
-			dir = filepath.Join(cgroupRoot, p)
+	for p := own; p != "" && p != "."; p = filepath.Dir(p) {
+		if uid, err := h.Owner(h.path(cgroupRoot + p + "/cgroup.procs")); err != nil || uid != h.UID {
+			break
 		}
+		dir = filepath.Join(cgroupRoot, p)
 		if p == "/" {
-			// The root of the host's hierarchy has no such file for a user, that of a cgroup namespace may be theirs.
-			return dir, false
+			break
 		}
 	}
+	return dir, own, false
+}
+
+// scope is the cgroup that libpod/cgroup got from systemd and recorded, "" when there is none.
+func (h Host) scope(systemd bool) string {
+	dir, err := h.Dirs()
+	if !systemd || err != nil {
+		return ""
+	}
+	if scope := h.read(dir + "/cgroup"); scope != "" && h.exists(scope+"/proa") {
+		return scope
+	}
+	return ""
 }
 
 // userManager is the socket of the user's systemd, "" where there is none.
@@ -50,10 +59,8 @@ func (h Host) userManager() string {
 	if dir == "" {
 		dir = fmt.Sprintf("/run/user/%d", h.UID)
 	}
-	for _, socket := range []string{dir + "/systemd/private", dir + "/bus"} {
-		if h.exists(socket) {
-			return socket
-		}
+	if socket := dir + "/systemd/private"; h.exists(socket) {
+		return socket
 	}
 	return ""
 }
@@ -71,24 +78,39 @@ func (h Host) cgroups() []Check {
 		}
 		return []Check{c.fail(Warning, cgroupRoot+" is not a cgroup v2 file system", remedy)}
 	}
-	dir, systemd := h.Delegated()
+	dir, own, systemd := h.delegated()
 	if dir == "" {
 		return []Check{c.fail(Warning, "no cgroup is delegated to "+h.User, h.delegateCgroup())}
 	}
 	out := []Check{c.pass(dir)}
 	controllers := strings.Fields(h.read(dir + "/cgroup.controllers"))
+	// A cgroup with processes has no controllers for its children ("No Internal Process Constraint" in the kernel's
+	// cgroup-v2.rst); the root of the hierarchy, which alone has no cgroup.type, may have both.
+	occupied := !systemd && dir == filepath.Join(cgroupRoot, own) && h.exists(dir+"/cgroup.type")
+	given := strings.Fields(h.read(dir + "/cgroup.subtree_control"))
+	scope := h.scope(systemd)
+	inScope := strings.Fields(h.read(scope + "/cgroup.controllers"))
 	for _, d := range []struct{ name, needed string }{
 		{"memory", "--memory, --memory-swap"}, {"pids", "--pids-limit"}, {"cpu", "--cpus, --cpu-shares"}, {"cpuset", "--cpuset-cpus"}, {"io", "--blkio-weight"},
 	} {
 		c := Check{Name: "cgroup " + d.name, Needed: d.needed}
-		if slices.Contains(controllers, d.name) {
-			out = append(out, c.pass("delegated"))
-		} else {
+		switch {
+		case !slices.Contains(controllers, d.name):
 			out = append(out, c.fail(Warning, "not delegated to "+h.User, h.delegateController(d.name, dir, systemd)))
+		case scope != "" && !slices.Contains(inScope, d.name):
+			out = append(out, c.fail(Warning, "delegated after "+scope+" was made", renewManager+" && pkill -u "+h.User+" -f '^proa-pause ' # when no container runs"))
+		case occupied && !slices.Contains(given, d.name):
+			out = append(out, c.fail(Warning, "not for "+dir+"'s children, since this shell is in it",
+				fmt.Sprintf("mkdir -p %[1]s/shell && for p in $(cat %[1]s/cgroup.procs); do echo $p > %[1]s/shell/cgroup.procs; done", dir)))
+		default:
+			out = append(out, c.pass("delegated"))
 		}
 	}
 	return out
 }
+
+// renewManager has the user's systemd see what it was given since it started.
+const renewManager = "systemctl --user daemon-reexec"
 
 // delegateCgroup gives the user a cgroup: systemd does at a login, and without systemd root can.
 func (h Host) delegateCgroup() string {
@@ -101,8 +123,8 @@ func (h Host) delegateCgroup() string {
 
 func (h Host) delegateController(name, dir string, systemd bool) string {
 	if systemd || h.booted() {
-		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s # then log in anew`,
-			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"))
+		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s && %s`,
+			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"), renewManager)
 	}
 	if dir == cgroupRoot {
 		return h.sudo("umount /sys/fs/cgroup/"+name) + " # a hierarchy of cgroup v1 may hold it: mount none when the host starts"

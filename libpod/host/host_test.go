@@ -83,7 +83,7 @@ func fixture(t *testing.T, change map[string]string) Host {
 		Overlay:    func(context.Context, string) error { return nil },
 		Space:      func(string) (Space, error) { return Space{"ext4", 50 << 30}, nil },
 		Owner: func(path string) (int, error) {
-			if strings.Contains(path, "/user@1000.service/") || strings.Contains(path, "/mine") || strings.HasSuffix(path, "/run/user/1000") {
+			if strings.Contains(path, "/user@1000.service/") || strings.Contains(path, "/mine") && !strings.HasSuffix(path, "/leaf/cgroup.procs") || strings.HasSuffix(path, "/run/user/1000") {
 				return 1000, nil
 			}
 			return 0, nil
@@ -134,9 +134,9 @@ func TestChecks(t *testing.T) {
 		{"no usermod", map[string]string{"/usr/sbin/usermod": "-"}, subIDs(0, 0), "subuid, subgid", Missing, "0 uids", "echo ann:231072:65536 | sudo tee -a /etc/subuid /etc/subgid"},
 		{"few subids", nil, subIDs(65536, 100), "subuid, subgid", Warning, "100 gids", "usermod"},
 		{"shared subuids", map[string]string{"/etc/subuid": "ann:100000:65536\nbob:165535:65536\n"}, nil, "subuid, subgid", Warning,
-			"100000-165535 of /etc/subuid meets 165535-231070 of bob", "sudo usermod --del-subuids 100000-165535 ann && sudo usermod --add-subuids 231072-296607"},
+			"100000-165535 of /etc/subuid meets 165535-231070 of bob", "sudo sed -i '/^ann:100000:65536$/d' /etc/subuid && sudo usermod --add-subuids 231072-296607"},
 		{"subgids of a group", map[string]string{"/etc/group": "staff:x:120000:bob\n"}, nil, "subuid, subgid", Warning,
-			"meets 120000-120000 of staff", "--del-subgids 100000-165535"},
+			"meets 120000-120000 of staff", "sed -i '/^ann:100000:65536$/d' /etc/subgid"},
 		{"no newgidmap", map[string]string{"/usr/bin/newgidmap": "-"}, nil, "newuidmap, newgidmap", Missing, "newgidmap is not installed", "sudo apt-get install uidmap"},
 		{"fedora", map[string]string{"/usr/bin/newgidmap": "-", "/etc/os-release": "NAME=x\nID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"}, nil,
 			"newuidmap, newgidmap", Missing, "newgidmap", "sudo dnf install shadow-utils"},
@@ -181,11 +181,17 @@ func TestChecks(t *testing.T) {
 		{"delegated without systemd", noSystemd("0::/above/mine/shell\n"), nil, "cgroup v2", OK, "/sys/fs/cgroup/above/mine", ""},
 		{"controller without systemd", noSystemd("0::/above/mine/shell\n"), nil, "cgroup io", Warning, "not delegated", "echo +io | sudo tee /sys/fs/cgroup/above/cgroup.subtree_control"},
 		{"a container's own hierarchy", noSystemd("0::/mine\n"), nil, "cgroup pids", OK, "delegated", ""},
+		{"a shell in what is delegated", with(noSystemd("0::/mine\n"), "/sys/fs/cgroup/mine/cgroup.type", "domain\n"), nil, "cgroup pids", Warning, "since this shell is in it",
+			"mkdir -p /sys/fs/cgroup/mine/shell && "},
+		{"a gap", noSystemd("0::/mine/other/leaf\n"), nil, "cgroup v2", Warning, "no cgroup is delegated", "chown 1000"},
 		{"cpuset not delegated", map[string]string{ownControllers: "cpu memory pids\n"}, nil,
 			"cgroup cpuset", Warning, "not delegated", "Delegate=cpu cpuset io memory pids"},
+		{"cpuset delegated after the scope was made", map[string]string{"/run/user/1000/proa/cgroup": "/sys/fs/cgroup/proa.scope",
+			"/sys/fs/cgroup/proa.scope/proa/cgroup.procs": "1\n", "/sys/fs/cgroup/proa.scope/cgroup.controllers": "cpu memory pids\n"}, nil,
+			"cgroup cpuset", Warning, "after /sys/fs/cgroup/proa.scope was made", "pkill -u ann -f '^proa-pause '"},
+		{"a scope that is gone", map[string]string{"/run/user/1000/proa/cgroup": "/sys/fs/cgroup/proa.scope"}, nil, "cgroup cpuset", OK, "delegated", ""},
 		{"memory delegated", map[string]string{ownControllers: "cpu memory pids\n"}, nil, "cgroup memory", OK, "delegated", ""},
 		{"no session", map[string]string{"/run/user/1000/systemd/private": "-"}, nil, "systemd user session", Warning, "none", "machinectl"},
-		{"a session's bus", map[string]string{"/run/user/1000/systemd/private": "-", "/run/user/1000/bus": ""}, nil, "systemd user session", OK, "/run/user/1000/bus", ""},
 		{"no linger", map[string]string{"/var/lib/systemd/linger/ann": "-"}, nil, "linger", Warning, "off", "enable-linger ann"},
 		{"no tun", map[string]string{"/dev/net/tun": "-", "/lib/modules/6.1.0-13-amd64/x": ""}, nil, "/dev/net/tun", Warning, "no such file", "modprobe tun"},
 		{"no tun in a container", map[string]string{"/dev/net/tun": "-"}, nil, "/dev/net/tun", Warning, "open /dev/net/tun: no such file", "sudo mknod -m 0666 /dev/net/tun c 10 200"},
@@ -246,6 +252,11 @@ func subIDs(uids, gids int) func(*Host) {
 
 func onDisk(fs string, free uint64) func(*Host) {
 	return func(h *Host) { h.Space = func(string) (Space, error) { return Space{fs, free}, nil } }
+}
+
+func with(files map[string]string, name, text string) map[string]string {
+	files[name] = text
+	return files
 }
 
 // noSystemd are the files of a host that another init booted, with a shell in the cgroup that own says.

@@ -30,6 +30,7 @@ type Runtime struct {
 	Env    []string
 	Bundle string // absolute; on tmpfs, since what is in it is true until the next boot
 	ID     string // of the container
+	Born   bool   // its processes are born in the container's cgroup, since it puts nothing there; see Configure
 }
 
 // Streams of a process; a nil one is /dev/null. With Terminal none of them is used.
@@ -47,7 +48,7 @@ type Process struct {
 // Place is where a process is made.
 type Place struct {
 	Root   *os.File // the container's root, a detached mount; nil where config.json names a directory
-	Cgroup *os.File // the cgroup v2 directory to be born in; nil: the caller's
+	Cgroup *os.File // the container's cgroup v2 directory, of use with Born; nil: the caller's
 }
 
 // Create makes the container, which then waits for Start. Its root stays mounted for as long as it lives. The error is
@@ -163,10 +164,10 @@ func (r Runtime) run(verb []string, at Place, s Streams) error {
 	}
 	// A session of its own, or the signals of proa's terminal would end it half way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
-	if at.Cgroup != nil {
+	if at.Cgroup != nil && r.Born {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(at.Cgroup.Fd())
 	}
-	err = inMounts(at.Root, r.RootPath(), cmd.Run)
+	err = inMounts(func() error { return r.mounts(at.Root) }, cmd.Run)
 	switch {
 	case err == nil:
 		return nil

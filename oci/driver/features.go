@@ -8,12 +8,17 @@ import (
 	"strings"
 )
 
-// Global are the global arguments that the executable at path needs to work for proa, which makes the cgroups.
-func Global(path string) []string {
-	if isCrun(path) {
-		return []string{"--cgroup-manager=disabled"}
+// Configure adds the global arguments that the runtime needs to work for proa, which makes the cgroups. With birth it
+// is told, where that can be, to leave cgroups alone: its processes are then to be born in the container's.
+func (r *Runtime) Configure(birth bool) {
+	if !isCrun(r.Args[0]) {
+		return
 	}
-	return nil
+	manager := "cgroupfs"
+	if r.Born = birth; birth {
+		manager = "disabled"
+	}
+	r.Args = append(r.Args, "--cgroup-manager="+manager)
 }
 
 func isCrun(path string) bool { return strings.Contains(filepath.Base(path), "crun") }

@@ -46,6 +46,11 @@ func Exec(c *Config, pid int, pidfd *os.File) (*Process, error) {
 	if !sameMnt {
 		p.FDs.Target = 1 // the number follows in fork
 	}
+	if flags&unix.CLONE_NEWCGROUP != 0 && c.CgroupFD != nil {
+		// From within a cgroup namespace no process is born but of a parent in it (cgroups(7), "nsdelegate").
+		flags &^= unix.CLONE_NEWCGROUP
+		p.JoinCgroup, p.SameMounts, p.FDs.Target = true, sameMnt, 1
+	}
 	cfg := *c
 	cfg.Plan = &p
 	joins := []join{{pidfd, flags}}

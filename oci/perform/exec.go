@@ -62,7 +62,12 @@ func (p *performer) execJoined() error {
 		return fail("become undumpable", err)
 	}
 	unix.Umask(0o022)
-	if p.FDs.Target != 0 {
+	if p.JoinCgroup {
+		if err := unix.Setns(p.FDs.Target, unix.CLONE_NEWCGROUP); err != nil {
+			return fail("join the container's cgroup namespace", err)
+		}
+	}
+	if p.FDs.Target != 0 && !p.SameMounts {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fail("leave the shared working directory", err)
 		}

@@ -6,6 +6,7 @@
 package perform
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -29,6 +30,7 @@ type performer struct {
 	root     int    // top of the root filesystem
 	proc     int    // procfs mounted by the plan, -1 if none
 	devpts   int    // devpts mounted by the plan, -1 if none
+	fifo     int    // what holds the start back, from then to execve, -1 otherwise
 	attr     int    // open attr file for the LSM label, -1 if none
 	self     int    // proa-init itself, for the reaper
 	readonly []int  // mounts to make read-only once everything beneath is in place
@@ -53,7 +55,7 @@ func start(args []string, run func(*performer) error) int {
 		err = run(p)
 	}
 	e := asError(err)
-	if p == nil || !p.link.report(e) {
+	if p == nil || !p.reportStart(e) && !p.link.report(e) {
 		fmt.Fprintln(os.Stderr, "proa-init:", e)
 	}
 	return e.ExitCode()
@@ -70,7 +72,7 @@ func open(args []string) (*performer, error) {
 		return nil, stranger
 	}
 	unix.CloseOnExec(sync)
-	p := &performer{link: link{fd: sync}, proc: -1, devpts: -1, attr: -1, self: -1, masks: -1}
+	p := &performer{link: link{fd: sync}, proc: -1, devpts: -1, fifo: -1, attr: -1, self: -1, masks: -1}
 	root := 0
 	if args[1] == plan.Unborn {
 		if p.mem, root, err = p.link.awaitPlan(); err != nil {
@@ -118,8 +120,11 @@ func (p *performer) init() error {
 	if err := p.raiseLoopback(); err != nil {
 		return err
 	}
-	if err := p.lookPath(); err != nil {
-		return err
+	// A container can be created without a process, only not started.
+	if p.FDs.Fifo == 0 || len(p.Process.Args) > 0 {
+		if err := p.lookPath(); err != nil {
+			return err
+		}
 	}
 	if err := p.awaitStart(); err != nil {
 		return err
@@ -130,15 +135,18 @@ func (p *performer) init() error {
 	return p.become()
 }
 
-// buildRoot makes the root filesystem and pivots into it, when there is a mount namespace of its own.
+// buildRoot makes the root filesystem and enters it.
 func (p *performer) buildRoot() error {
-	if !p.ownMounts() {
-		return p.chroot()
-	}
 	steps := []func() error{
 		p.attachRoot, p.makeMounts, p.makeDevices, p.makeLinks, p.openConsole,
 		p.setSysctls, p.runtimeHooks, p.containerHooks,
 		p.maskPaths, p.readonlyPaths, p.sealMounts, p.pivot,
+	}
+	switch {
+	case p.SharedMounts():
+		steps[0] = p.attachShared
+	case !p.OwnMounts():
+		steps = []func() error{p.setSysctls, p.runtimeHooks, p.containerHooks, p.chroot}
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -146,16 +154,6 @@ func (p *performer) buildRoot() error {
 		}
 	}
 	return nil
-}
-
-// ownMounts reports whether a new mount namespace was made for this container.
-func (p *performer) ownMounts() bool {
-	for _, n := range p.Namespaces {
-		if n.Type == unix.CLONE_NEWNS {
-			return n.Path == ""
-		}
-	}
-	return false
 }
 
 func (p *performer) has(ns uint64) bool {
@@ -181,7 +179,8 @@ func (p *performer) setNames() error {
 	return nil
 }
 
-// awaitStart blocks in open(2) of the fifo until somebody reads it, as OCI's create and start need.
+// awaitStart blocks in open(2) of the fifo until somebody reads it, as OCI's create and start need. What is written
+// is described in package plan.
 func (p *performer) awaitStart() error {
 	if p.FDs.Fifo == 0 {
 		return nil
@@ -194,12 +193,25 @@ func (p *performer) awaitStart() error {
 	if err != nil {
 		return fail("open the start fifo", err)
 	}
-	if _, err := unix.Write(fd, []byte{0}); err != nil {
+	if _, err := unix.Write(fd, []byte{plan.FifoOpen}); err != nil {
 		return fail("write to the start fifo", err)
 	}
-	unix.Close(fd)
+	p.fifo = fd
 	unix.Close(p.FDs.Fifo)
 	return nil
+}
+
+// reportStart tells the reader of the fifo why the command could not be executed; false when it is not read yet.
+func (p *performer) reportStart(e *plan.Error) bool {
+	if p.fifo < 0 {
+		return false
+	}
+	b, err := json.Marshal(e)
+	if err != nil {
+		return false
+	}
+	_, err = unix.Write(p.fifo, b)
+	return err == nil
 }
 
 // fail wraps err as a step of the plan.

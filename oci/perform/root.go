@@ -40,6 +40,30 @@ func (p *performer) attachRoot() error {
 	return nil
 }
 
+// attachShared puts a copy of the root filesystem's mounts over itself, in a mount namespace that other processes
+// use as well: none of what is mounted beneath it may reach the original or another namespace.
+func (p *performer) attachShared() error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, p.Root.Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fail(fmt.Sprintf("open the root filesystem %q", p.Root.Path), err)
+	}
+	p.root = fd
+	private := func() error {
+		return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_PRIVATE})
+	}
+	if err := private(); err != nil {
+		return fail("make the root private", err)
+	}
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, p.Root.Path, unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS); err != nil {
+		return fail("attach the root filesystem in a mount namespace that is not the container's own", err)
+	}
+	// What is attached to a shared mount becomes shared.
+	if err := private(); err != nil {
+		return fail("make the root private", err)
+	}
+	return nil
+}
+
 // pivot makes the root filesystem the root and drops the old one.
 func (p *performer) pivot() error {
 	old, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -50,7 +74,7 @@ func (p *performer) pivot() error {
 	if err := unix.Fchdir(p.root); err != nil {
 		return fail("enter the root filesystem", err)
 	}
-	if p.Root.NoPivot {
+	if p.Root.NoPivot || !p.OwnMounts() {
 		if err := unix.Chroot("."); err != nil {
 			return fail("change the root", err)
 		}
@@ -94,10 +118,10 @@ func (p *performer) finishRoot() error {
 	return nil
 }
 
-// chroot is for a container that shares or joins a mount namespace: there the plan may not mount anything.
+// chroot is for a container that shares or joins a mount namespace and mounts nothing.
 func (p *performer) chroot() error {
-	if p.has(unix.CLONE_NEWNS) || p.Root.Path == "" {
-		return nil
+	if p.Root.Path == "/" {
+		return nil // it has that root, and may lack the right to change it
 	}
 	if err := unix.Chroot(p.Root.Path); err != nil {
 		return fail(fmt.Sprintf("change the root to %q", p.Root.Path), err)

@@ -31,6 +31,10 @@ const (
 // Unborn stands in an init's arguments for the number of its plan's descriptor, which comes in MsgPlan.
 const Unborn = "-"
 
+// What the init writes to the fifo of FDs.Fifo, once start reads it: FifoOpen, then end of file when execve has closed
+// the fifo, or before that an Error as JSON.
+const FifoOpen = 0
+
 // Go is what the launcher tells an init.
 type Go struct {
 	Pid   int    `json:"pid,omitempty"`   // in the launcher's pid namespace

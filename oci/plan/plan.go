@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"syscall"
 )
 
 // Plan is all that an init has to do between its first instruction and execve.
@@ -33,6 +34,10 @@ type Plan struct {
 	// JoinFlags are the CLONE_NEW* namespaces of FDs.Target an exec's init enters itself, and forks, when the
 	// launcher could not: an unprivileged launcher has rights over a container's namespaces only in its user namespace.
 	JoinFlags int `json:"joinFlags,omitempty"`
+	// JoinCgroup makes an exec's init enter the cgroup namespace of FDs.Target, when it is born in a cgroup within.
+	JoinCgroup bool `json:"joinCgroup,omitempty"`
+	// SameMounts tells that FDs.Target has the launcher's mount namespace.
+	SameMounts bool `json:"sameMounts,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
 	Init bool `json:"init,omitempty"`
 	// FDs are the numbers of descriptors the launcher hands over; filled in by oci/launch.
@@ -213,6 +218,22 @@ type TimeOffset struct {
 	Clock    string `json:"c"`
 	Secs     int64  `json:"s,omitempty"`
 	Nanosecs uint32 `json:"n,omitempty"`
+}
+
+// OwnMounts reports whether a mount namespace is made for the container.
+func (p *Plan) OwnMounts() bool {
+	for _, n := range p.Namespaces {
+		if n.Type == syscall.CLONE_NEWNS {
+			return n.Path == ""
+		}
+	}
+	return false
+}
+
+// SharedMounts reports whether the container's mounts are made in a mount namespace that outlives it: they are put
+// beneath a mount at Root.Path, which has to be unmounted when the container is deleted.
+func (p *Plan) SharedMounts() bool {
+	return !p.OwnMounts() && (len(p.Mounts)+len(p.Masked)+len(p.Readonly) > 0 || p.Root.Readonly || p.Process.Terminal)
 }
 
 // Encode writes p.

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,6 +30,9 @@ func newCgroup(id string, spec *specs.Spec, systemd, rootless bool) (cgroups.Man
 			}
 			return nil, nil
 		}
+	}
+	if res != nil && res.Memory != nil && res.Memory.KernelTCP != nil && cgroups.IsCgroup2UnifiedMode() {
+		return nil, errors.New("config.json: linux.resources.memory.kernelTCP: cgroup v2 has no such limit; memory.limit counts TCP buffers too")
 	}
 	conv, err := Resources(res)
 	if err != nil {
@@ -99,6 +103,22 @@ func birthplace(m cgroups.Manager) (*os.File, error) {
 	return f, nil
 }
 
+// noteParents remembers the cgroups above the container's that will be made with it, the lowest first.
+func (r *Record) noteParents(m cgroups.Manager) {
+	for _, path := range m.GetPaths() {
+		for dir := filepath.Dir(path); dir != "/" && unix.Access(dir, unix.F_OK) != nil; dir = filepath.Dir(dir) {
+			r.CgroupParents = append(r.CgroupParents, dir)
+		}
+	}
+}
+
+// removeParents removes them, but for those that others use by now.
+func (r *Record) removeParents() {
+	for _, dir := range r.CgroupParents {
+		_ = unix.Rmdir(dir)
+	}
+}
+
 // enterCgroup makes the cgroup around a process.
 func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	if err := m.Apply(pid); err != nil {
@@ -108,8 +128,16 @@ func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	if err != nil {
 		return err
 	}
-	if err := m.Set(cfg.Resources); err != nil {
+	legacy := !cfg.Systemd && !cgroups.IsCgroup2UnifiedMode()
+	res := *cfg.Resources
+	res.SkipDevices = res.SkipDevices || legacy && canApplyInOrder(res.Devices)
+	if err := m.Set(&res); err != nil {
 		return fmt.Errorf("set the container's limits: %w", err)
+	}
+	if legacy {
+		if err := setLegacy(m, cfg.Resources, rec.Config.Linux.Resources); err != nil {
+			return fmt.Errorf("set the container's limits: %w", err)
+		}
 	}
 	rec.CgroupPaths = m.GetPaths()
 	return nil

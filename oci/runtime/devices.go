@@ -20,7 +20,7 @@ var defaultDevices = []struct {
 }
 
 func (p *planner) devices() error {
-	if !p.creates(unix.CLONE_NEWNS) {
+	if !p.plan.OwnMounts() && !p.plan.SharedMounts() {
 		return nil
 	}
 	for _, m := range p.plan.Mounts {

@@ -20,6 +20,8 @@ func HostOptions() Options {
 	o.UserNS = !(len(uids) == 1 && uids[0] == plan.IDMap{Container: 0, Host: 0, Size: 1<<32 - 1})
 	if o.UserNS {
 		o.MappedGIDs = readMap("/proc/self/gid_map")
+	} else {
+		o.Grantable = grantable()
 	}
 	var st unix.Statfs_t
 	o.UnifiedCgroup = unix.Statfs("/sys/fs/cgroup", &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
@@ -27,6 +29,15 @@ func HostOptions() Options {
 	o.SELinux = readLine("/sys/fs/selinux/enforce") != ""
 	o.OOMScoreAdj, _ = strconv.Atoi(readLine("/proc/self/oom_score_adj")) // 0, the kernel's default, if unreadable
 	return o
+}
+
+func grantable() uint64 {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&hdr, &data[0]) != nil {
+		return 0
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32
 }
 
 func deviceNumber(path string) (uint32, uint64, error) {

@@ -3,6 +3,8 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -126,8 +128,25 @@ func (p *planner) caps(pr *plan.Process, s *specs.LinuxCapabilities) error {
 		return nil
 	}
 	c := pr.Caps
+	defer func() { p.warnUngrantable(bits, c.Bounding|c.Effective|c.Permitted|c.Inheritable|c.Ambient) }()
 	return errors.Join(mask(&c.Bounding, s.Bounding), mask(&c.Effective, s.Effective), mask(&c.Permitted, s.Permitted),
 		mask(&c.Inheritable, s.Inheritable), mask(&c.Ambient, s.Ambient))
+}
+
+// warnUngrantable says which capabilities the container will lack (config.md, Linux Process: what can't be granted is
+// logged and no failure).
+func (p *planner) warnUngrantable(bits map[string]uint64, asked uint64) {
+	if p.confined || p.Grantable == 0 || asked&^p.Grantable == 0 {
+		return
+	}
+	var names []string
+	for name, b := range bits {
+		if asked&^p.Grantable&b != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	slog.Warn("the container lacks capabilities that this process does not have", "capabilities", strings.Join(names, " "))
 }
 
 var rlimitNames = map[string]int{

@@ -24,6 +24,9 @@ func Limits(r *specs.LinuxResources) []string {
 	if m := r.Memory; m != nil {
 		add("memory", m.Limit != nil && *m.Limit > 0 || m.Swap != nil && *m.Swap > 0 || m.Reservation != nil && *m.Reservation > 0 || m.Swappiness != nil || m.DisableOOMKiller != nil && *m.DisableOOMKiller)
 	}
+	if m := r.Memory; m != nil {
+		add("kernel TCP memory", m.KernelTCP != nil && *m.KernelTCP > 0)
+	}
 	if c := r.CPU; c != nil {
 		add("cpu", c.Shares != nil && *c.Shares > 0 || c.Quota != nil && *c.Quota > 0 || c.Cpus != "" || c.Mems != "" || c.Idle != nil && *c.Idle != 0)
 	}

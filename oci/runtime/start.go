@@ -1,12 +1,15 @@
 package runtime
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/proa-containers/proa/oci/plan"
 )
 
 // Start lets a created container's command run.
@@ -31,22 +34,46 @@ func (r *Runtime) Start(id string) error {
 		return fmt.Errorf("open the start fifo: %w", err)
 	}
 	defer unix.Close(fd)
-	// Whichever comes first: the init's byte, or its end.
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			return fmt.Errorf("wait for the container's init: %w", err)
-		}
-		if fds[0].Revents&unix.POLLIN != 0 {
-			break
-		}
-		if fds[1].Revents != 0 {
-			return fmt.Errorf("start container %q: its init has ended", id)
-		}
+	if err := awaitFifo(id, fd, int(pidfd.Fd())); err != nil {
+		return err
 	}
 	if err := os.Remove(r.fifo(id)); err != nil {
 		return fmt.Errorf("remove the start fifo: %w", err)
 	}
 	r.poststart(rec)
 	return nil
+}
+
+// awaitFifo reads what package plan describes: it returns when the command is executed.
+func awaitFifo(id string, fifo, pidfd int) error {
+	var said []byte
+	b := make([]byte, 4096)
+	fds := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+			return fmt.Errorf("wait for the container's init: %w", err)
+		}
+		n, err := unix.Read(fifo, b)
+		switch {
+		case n > 0:
+			said = append(said, b[:n]...)
+		case n == 0 && len(said) > 0: // nobody has it open for writing any more
+			return startError(said)
+		case err != nil && err != unix.EAGAIN && err != unix.EINTR:
+			return fmt.Errorf("read the start fifo: %w", err)
+		case fds[1].Revents != 0:
+			return fmt.Errorf("start container %q: its init has ended", id)
+		}
+	}
+}
+
+func startError(said []byte) error {
+	if len(said) == 1 && said[0] == plan.FifoOpen {
+		return nil
+	}
+	e := new(plan.Error)
+	if err := json.Unmarshal(said[1:], e); err != nil {
+		return fmt.Errorf("decode the error of the container's init: %w", err)
+	}
+	return e
 }

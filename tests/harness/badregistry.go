@@ -15,6 +15,41 @@ type Lie func(path string, body []byte) (sent []byte, length int)
 // LyingRegistry serves one image for every name and tag, through lie. It returns its host:port.
 func LyingRegistry(t testing.TB, i Image, lie Lie) string {
 	t.Helper()
+	return serveImage(t, i, func(w http.ResponseWriter, r *http.Request, body []byte) {
+		sent, length := lie(r.URL.Path, body)
+		w.Header().Set("Content-Length", strconv.Itoa(length))
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(sent)
+		}
+	})
+}
+
+// StallingRegistry serves one image for every name and tag, but half of what stalls tells of, and then nothing more. Each
+// path that it stalled at is sent to reached.
+func StallingRegistry(t testing.TB, i Image, stalls func(path string) bool) (addr string, reached <-chan string) {
+	t.Helper()
+	paths, end := make(chan string, 64), make(chan struct{})
+	addr = serveImage(t, i, func(w http.ResponseWriter, r *http.Request, body []byte) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		if !stalls(r.URL.Path) {
+			_, _ = w.Write(body)
+			return
+		}
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		paths <- r.URL.Path
+		select {
+		case <-r.Context().Done():
+		case <-end:
+		}
+	})
+	t.Cleanup(func() { close(end) }) // before the server's, which waits for its requests
+	return addr, paths
+}
+
+// serveImage starts a registry that has one image under every name and tag and leaves the answers to answer.
+func serveImage(t testing.TB, i Image, answer func(w http.ResponseWriter, r *http.Request, body []byte)) string {
+	t.Helper()
 	manifest, blobs := i.Manifest(DockerTypes, Gzip)
 	byDigest := map[string][]byte{}
 	for _, b := range blobs {
@@ -25,7 +60,7 @@ func LyingRegistry(t testing.TB, i Image, lie Lie) string {
 		var body []byte
 		switch {
 		case r.URL.Path == "/v2/":
-			return
+			body = []byte("{}")
 		case strings.Contains(r.URL.Path, "/manifests/"):
 			w.Header().Set("Content-Type", DockerTypes.manifest)
 			body = manifest
@@ -37,11 +72,7 @@ func LyingRegistry(t testing.TB, i Image, lie Lie) string {
 			http.NotFound(w, r)
 			return
 		}
-		sent, length := lie(r.URL.Path, body)
-		w.Header().Set("Content-Length", strconv.Itoa(length))
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(sent)
-		}
+		answer(w, r, body)
 	}))
 	t.Cleanup(srv.Close)
 	return strings.TrimPrefix(srv.URL, "http://")

@@ -30,7 +30,7 @@ func StartRegistry(t testing.TB, user, password string) *Registry {
 	Requires(t, "docker-registry")
 	dir := t.TempDir()
 	r := &Registry{Addr: freeAddr(t), user: user, password: password}
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n", dir, r.Addr)
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n", dir, r.Addr)
 	if user != "" {
 		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
 		if err != nil {

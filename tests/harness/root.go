@@ -37,5 +37,8 @@ func (e *Env) RootCommand(args ...string) *Cmd {
 	return c
 }
 
+// Booted tells whether systemd is process 1 (sd_booted(3)).
+func Booted() bool { return exists("/run/systemd/system") }
+
 // InVM tells whether this machine is one of hack/vm.sh, made for the tests and gone after them.
 func InVM() bool { return os.Getenv("PROA_VM") != "" }

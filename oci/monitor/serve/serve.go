@@ -121,6 +121,9 @@ func (s *server) conceive(payload []byte, files []*os.File) error {
 	if err := s.openCgroup(); err != nil {
 		return err
 	}
+	if e.Flags == 0 {
+		return nil
+	}
 	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
 	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
 	return nil
