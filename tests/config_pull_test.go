@@ -114,3 +114,21 @@ func TestShortNameAlias(t *testing.T) {
 	e.Proa("rmi", "localhost/nick").OK(t)
 	equal(t, "nick, which is pulled", by("nick:latest"), "alias")
 }
+
+func TestPullTLS(t *testing.T) {
+	e, img := env.Fresh(t), baseImage(t)
+	addr, ca := harness.TLSRegistry(t, img)
+	ref := addr + "/b:1"
+	refusedPull(t, e, e.Proa("pull", "-q", ref), ref, "can't be trusted", "certs.d/"+addr+"/ca.crt", "--tls-verify=false")
+	dir := e.TempDir(t)
+	file := e.WriteFile(t, filepath.Join(dir, "ca.crt"), "no certificate", 0o644)
+	refusedPull(t, e, e.Proa("pull", "-q", ref, "--cert-dir", dir), ref, file)
+	e.WriteFile(t, file, string(ca), 0o644)
+	e.Proa("pull", "-q", ref, "--cert-dir", dir).OK(t)
+	e.Proa("rmi", ref).OK(t)
+	e.Proa("pull", "-q", ref, "--tls-verify=false").OK(t)
+	e.Proa("rmi", ref).OK(t)
+	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/certs.d", addr, "ca.crt"), string(ca), 0o644)
+	e.Proa("pull", "-q", ref).OK(t)
+	equal(t, "run", e.Proa("run", "--rm", "--network=none", ref, "echo", "hi").OK(t).Out(), "hi")
+}
