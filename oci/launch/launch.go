@@ -22,7 +22,8 @@ type Config struct {
 	// InitFD is proa-init, in a sealed memfd or any file.
 	InitFD *os.File
 	Plan   *plan.Plan
-	// RootFD is the root filesystem as a detached mount; nil to use Plan.Root.Path.
+	// RootFD is the root filesystem as a detached mount; nil to use Plan.Root.Path. For Exec it is the container's root
+	// directory, needed where the container has no mount namespace of its own.
 	RootFD                *os.File
 	Stdin, Stdout, Stderr *os.File // nil is /dev/null
 	// Preserve become descriptors 3 and up of the command.

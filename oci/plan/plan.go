@@ -47,7 +47,7 @@ type Plan struct {
 // FDs are the descriptors an init inherits besides 0-2. Zero means absent.
 type FDs struct {
 	Preserve int   `json:"preserve,omitempty"` // 3 .. 3+Preserve-1 stay open in the container
-	Root     int   `json:"root,omitempty"`     // detached mount of the root filesystem
+	Root     int   `json:"root,omitempty"`     // detached mount of the root filesystem; for exec, the root directory to change to
 	Fifo     int   `json:"fifo,omitempty"`     // O_PATH handle of the fifo that holds the start back
 	Target   int   `json:"target,omitempty"`   // pidfd or mount namespace to enter (exec)
 	IDMaps   []int `json:"idmaps,omitempty"`   // user namespaces of idmapped mounts
