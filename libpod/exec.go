@@ -118,10 +118,27 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer proc.PidFD.Close()
 	if o.Detach {
-		return 0, proc.Release()
+		return 0, errors.Join(e.leave(c, proc.Console), proc.Release())
 	}
 	defer forward(proc.PidFD)()
 	return relay.wait(proc.Console, proc.Wait)
+}
+
+// leave has the container's monitor hold the terminal of a command that goes on in the background; nil is none.
+func (e *Engine) leave(c *Container, console *os.File) error {
+	if console == nil {
+		return nil
+	}
+	defer console.Close()
+	conn, err := monitor.Dial(e.runDir(c.ID))
+	if err == nil {
+		err = conn.SendFiles(monitor.Hold, nil, console)
+		conn.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("leaving the command's terminal to the monitor of container %q, without which the command is hung up: %w", c.Name, err)
+	}
+	return nil
 }
 
 // execPlan is what the bundled runtime performs for the command.

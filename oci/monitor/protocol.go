@@ -36,6 +36,7 @@ const (
 
 	Stdin    byte = 'i' // client to monitor: bytes for the container
 	StdinEOF byte = 'e' // client to monitor: close its standard input
+	Hold     byte = 'h' // client to monitor: keep the terminal whose master comes along until its end
 	Resize   byte = 'w' // client to monitor: a JSON Size
 	Stdout   byte = 'o' // monitor to client
 	Stderr   byte = 'r' // monitor to client
