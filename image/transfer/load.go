@@ -58,7 +58,14 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 }
 
 func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
-	file, err := plainFile(ctx, w.dir, in)
+	// The archives' transports take no path with a colon, which the store's may have.
+	dir, err := os.Open(w.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	work := fmt.Sprintf("/proc/self/fd/%d", dir.Fd())
+	file, err := plainFile(ctx, work, in)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +80,7 @@ func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out
 	if kind == "docker" {
 		return loadDocker(ctx, s, sys, file, out)
 	}
-	return loadOCI(ctx, s, sys, w.dir, file, out)
+	return loadOCI(ctx, s, sys, work, file, out)
 }
 
 // plainFile puts the uncompressed archive into the workspace; the archive formats need to be read at random.
