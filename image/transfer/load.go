@@ -48,10 +48,16 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	if ctx.Err() != nil {
 		return ErrInterrupted
 	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it ends too early; make or copy the archive again (%w)", ErrCorrupt, oneLine{err})
+	}
 	if errors.Is(err, ErrArchive) || errors.Is(err, ErrConfig) {
 		return err
 	}
 	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
+		if errors.Is(r.kind, ErrCorrupt) {
+			r.text = "nothing was kept; make or copy the archive again"
+		}
 		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, oneLine{err})
 	}
 	return err
@@ -127,7 +133,7 @@ func kindOf(path string) (string, error) {
 			break
 		}
 		if err != nil {
-			return "", fmt.Errorf("%w (docker-archive or oci-archive, as proa save makes them): %w", ErrArchive, err)
+			return "", fmt.Errorf("%w (docker-archive or oci-archive, as docker save and podman save make them): %w", ErrArchive, err)
 		}
 		switch filepath.Clean(h.Name) {
 		case "manifest.json":
@@ -137,7 +143,7 @@ func kindOf(path string) (string, error) {
 		}
 	}
 	if !oci {
-		return "", fmt.Errorf("%w: it has neither a manifest.json (docker-archive) nor an index.json (oci-archive); to make an image of a root file system use an import", ErrArchive)
+		return "", fmt.Errorf("%w: it has neither a manifest.json (docker-archive) nor an index.json (oci-archive); a root file system runs without an image, with proa run --rootfs", ErrArchive)
 	}
 	return "oci", nil
 }
