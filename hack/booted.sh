@@ -2,7 +2,7 @@
 # booted.sh USER CMD [ARGS...]   (as root)
 # Runs CMD as USER where the host looks like one with cgroup v2 only and a delegated subtree, as a login session of
 # systemd gives: on machines with hybrid cgroups, or without systemd, podman and crun would not run otherwise. It has a
-# mount and a cgroup namespace of its own; what it makes on the host is one cgroup, removed at the end.
+# mount and a cgroup namespace of its own; what it makes on the host is one cgroup, removed at the end with all in it.
 set -u
 die() { echo "booted: $*" >&2; exit 125; }
 
@@ -19,6 +19,7 @@ if [[ ${1:-} != --inside ]]; then
     mkdir "$cg" || exit 125
     ( echo $BASHPID > "$cg/cgroup.procs" && exec unshare --mount --cgroup --propagation private "$0" --inside "$@" )
     rc=$?
+    echo 1 > "$cg/cgroup.kill" 2>/dev/null # what stays in the session's namespaces could not be reached any more
     for _ in 1 2 3 4 5; do
         find "$cg" -depth -type d -exec rmdir {} + 2>/dev/null
         [[ -d $cg ]] || break

@@ -82,7 +82,7 @@ func brokenHosts(e *harness.Env) []brokenHost {
 	return []brokenHost{
 		{name: "no subids", script: noSubIDs, check: "subuid, subgid", status: "missing", found: "no subordinate ids", remedy: "sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 " + e.Name},
 		{name: "shared subids", script: `mount -t tmpfs none /mnt && sed 'p;s/^` + e.Name + `:/somebody-else:/' /etc/subuid > /mnt/e && mount --bind /mnt/e /etc/subuid`,
-			check: "subuid, subgid", status: "warning", found: "of somebody-else", remedy: "sudo usermod --del-subuids "},
+			check: "subuid, subgid", status: "warning", found: "of somebody-else", remedy: "sudo sed -i '/^" + e.Name + ":"},
 		{name: "no newuidmap", script: "mount --bind /dev/null /usr/bin/newuidmap", check: "newuidmap, newgidmap", status: "missing", found: "newuidmap is not installed", remedy: " install ", run: 125},
 		{name: "newuidmap without setuid", script: fmt.Sprintf(plain, "newuidmap"), check: "newuidmap, newgidmap", status: "missing",
 			found: "/usr/bin/newuidmap has neither the setuid bit", remedy: "sudo chmod u+s /usr/bin/newuidmap", run: 125},

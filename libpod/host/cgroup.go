@@ -98,7 +98,7 @@ func (h Host) cgroups() []Check {
 		case !slices.Contains(controllers, d.name):
 			out = append(out, c.fail(Warning, "not delegated to "+h.User, h.delegateController(d.name, dir, systemd)))
 		case scope != "" && !slices.Contains(inScope, d.name):
-			out = append(out, c.fail(Warning, "delegated after "+scope+" was made", "pkill -u "+h.User+" -f '^proa-pause ' # when no container runs"))
+			out = append(out, c.fail(Warning, "delegated after "+scope+" was made", renewManager+" && pkill -u "+h.User+" -f '^proa-pause ' # when no container runs"))
 		case occupied && !slices.Contains(given, d.name):
 			out = append(out, c.fail(Warning, "not for "+dir+"'s children, since this shell is in it",
 				fmt.Sprintf("mkdir -p %[1]s/shell && for p in $(cat %[1]s/cgroup.procs); do echo $p > %[1]s/shell/cgroup.procs; done", dir)))
@@ -108,6 +108,9 @@ func (h Host) cgroups() []Check {
 	}
 	return out
 }
+
+// renewManager has the user's systemd see what it was given since it started.
+const renewManager = "systemctl --user daemon-reexec"
 
 // delegateCgroup gives the user a cgroup: systemd does at a login, and without systemd root can.
 func (h Host) delegateCgroup() string {
@@ -120,8 +123,8 @@ func (h Host) delegateCgroup() string {
 
 func (h Host) delegateController(name, dir string, systemd bool) string {
 	if systemd || h.booted() {
-		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s # then log in anew`,
-			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"))
+		return fmt.Sprintf(`%s && printf '[Service]\nDelegate=cpu cpuset io memory pids\n' | %s && %s && %s`,
+			h.sudo("mkdir -p /etc/systemd/system/user@.service.d"), h.sudo("tee /etc/systemd/system/user@.service.d/delegate.conf"), h.sudo("systemctl daemon-reload"), renewManager)
 	}
 	if dir == cgroupRoot {
 		return h.sudo("umount /sys/fs/cgroup/"+name) + " # a hierarchy of cgroup v1 may hold it: mount none when the host starts"

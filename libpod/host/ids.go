@@ -71,7 +71,7 @@ func (h Host) subIDs() Check {
 // sharedSubIDs says which ranges of the user's somebody else has too, and how to get others.
 func (h Host) sharedSubIDs() (found, remedy string) {
 	var drop, say []string
-	for _, f := range []struct{ file, accounts, flag string }{{"/etc/subuid", "/etc/passwd", "--del-subuids"}, {"/etc/subgid", "/etc/group", "--del-subgids"}} {
+	for _, f := range []struct{ file, accounts string }{{"/etc/subuid", "/etc/passwd"}, {"/etc/subgid", "/etc/group"}} {
 		all := h.ranges(f.file)
 		mine := func(r idRange) bool { return r.owner == h.User || r.owner == strconv.Itoa(h.UID) }
 		for _, m := range all {
@@ -81,7 +81,8 @@ func (h Host) sharedSubIDs() (found, remedy string) {
 			for _, o := range append(slices.DeleteFunc(slices.Clone(all), mine), h.owners(f.accounts)...) {
 				if m.meets(o) {
 					say = append(say, fmt.Sprintf("%s of %s meets %s of %s", m, f.file, o, o.owner))
-					drop = append(drop, f.flag+" "+m.String())
+					// usermod takes none away from a user who has a process.
+					drop = append(drop, h.sudo(fmt.Sprintf("sed -i '/^%s:%d:%d$/d' %s", m.owner, m.start, m.size, f.file)))
 					break
 				}
 			}
@@ -91,7 +92,7 @@ func (h Host) sharedSubIDs() (found, remedy string) {
 		return "", ""
 	}
 	return strings.Join(say, ", ") + ": each can reach the other's files",
-		h.sudo("usermod "+strings.Join(drop, " ")+" "+h.User) + " && " + h.addSubIDs()
+		strings.Join(drop, " && ") + " && " + h.addSubIDs()
 }
 
 // addSubIDs gives the user subordinate ids behind all that the files give anybody: users who share some can reach each

@@ -113,8 +113,12 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 	return err
 }
 
-// rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all.
+// rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all. The log is always a new file: a reader
+// that follows it tells by that.
 func (l *fileLog) rotate() error {
+	if l.opts.MaxFiles <= 1 {
+		os.Remove(l.opts.Path)
+	}
 	for i := l.opts.MaxFiles - 1; i > 0; i-- {
 		from := l.opts.Path
 		if i > 1 {
