@@ -36,7 +36,7 @@ func Load(ctx context.Context, s *storage.Store, in io.Reader, name string, out 
 		return nil, err
 	}
 	defer w.close()
-	loaded, err := load(ctx, s, w, in, out)
+	loaded, err := load(ctx, w, in, out)
 	if err != nil {
 		w.undo()
 		return loaded, fmt.Errorf("load %q: %w", name, explainLoad(ctx, err, s))
@@ -63,7 +63,7 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	return err
 }
 
-func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
+func load(ctx context.Context, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
 	// The archives' transports take no path with a colon, which the store's may have.
 	dir, err := os.Open(w.dir)
 	if err != nil {
@@ -79,14 +79,14 @@ func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out
 	if err != nil {
 		return nil, err
 	}
-	sys, err := systemContext(s, Access{}, Platform{}, w.dir)
+	sys, err := systemContext(w.store, Access{}, Platform{}, w.dir)
 	if err != nil {
 		return nil, err
 	}
 	if kind == "docker" {
-		return loadDocker(ctx, s, sys, file, out)
+		return loadDocker(ctx, w, sys, file, out)
 	}
-	return loadOCI(ctx, s, sys, work, file, out)
+	return loadOCI(ctx, w, sys, work, file, out)
 }
 
 // plainFile puts the uncompressed archive into the workspace; the archive formats need to be read at random.
@@ -148,7 +148,7 @@ func kindOf(path string) (string, error) {
 	return "oci", nil
 }
 
-func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
+func loadDocker(ctx context.Context, w *workspace, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
 	r, err := dockerarchive.NewReader(sys, file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
@@ -169,7 +169,7 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 			}
 			names = append(names, tags...)
 		}
-		one, err := loadOne(ctx, s, sys, refs[0], names, out)
+		one, err := loadOne(ctx, w, sys, refs[0], names, out)
 		if err != nil {
 			return loaded, err
 		}
@@ -178,7 +178,7 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 	return loaded, nil
 }
 
-func loadOCI(ctx context.Context, s *storage.Store, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
+func loadOCI(ctx context.Context, w *workspace, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
 	root := filepath.Join(dir, "layout")
 	if err := unpack(ctx, file, root); err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func loadOCI(ctx context.Context, s *storage.Store, sys *types.SystemContext, di
 				break
 			}
 		}
-		one, err := loadOne(ctx, s, sys, ref, names, out)
+		one, err := loadOne(ctx, w, sys, ref, names, out)
 		if err != nil {
 			return loaded, err
 		}
@@ -266,7 +266,7 @@ func unpackFile(root *os.Root, name string, in io.Reader) error {
 	return f.Close()
 }
 
-func loadOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
+func loadOne(ctx context.Context, w *workspace, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
 	var full []string
 	var first reference.Named
 	for _, n := range names {
@@ -296,11 +296,11 @@ func loadOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, re
 			return Loaded{}, errors.Join(err, source.Close())
 		}
 	}
-	if id, err = copyImage(ctx, s, sys, src, first, id, out); err != nil {
+	if id, err = copyImage(ctx, w, sys, src, first, id, out); err != nil {
 		return Loaded{}, err
 	}
 	if len(full) > 1 {
-		if err := s.AddNames(id, full[1:]); err != nil {
+		if err := w.store.AddNames(id, full[1:]); err != nil {
 			return Loaded{}, err
 		}
 	}
