@@ -90,6 +90,7 @@ type Config struct {
 type Log struct {
 	Driver   string // k8s-file, json-file, passthrough or none
 	Path     string `json:",omitempty"`
+	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
 }
