@@ -48,6 +48,9 @@ func Remove(ctx context.Context, s *storage.Store, ref string, o RemoveOptions) 
 	if err := ctx.Err(); err != nil {
 		return Removed{}, err
 	}
+	if err := s.Sweep(); err != nil {
+		return Removed{}, err
+	}
 	all, err := s.Images()
 	if err != nil {
 		return Removed{}, err

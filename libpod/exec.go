@@ -2,7 +2,6 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,10 +21,10 @@ import (
 
 // ExecTarget is a running container that a command can be run in.
 type ExecTarget struct {
-	PID   int
-	PIDFD *os.File // of the init; the caller closes it
-	Spec  *specs.Spec
-	Root  *os.File // the container's root, a handle for look-ups; the caller closes it
+	PID     int
+	PIDFD   *os.File       // of the init; the caller closes it
+	Process *specs.Process // the container's own
+	Root    *os.File       // the container's root, a handle for look-ups; the caller closes it
 }
 
 // execTarget opens the running container c.
@@ -49,11 +48,7 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 		return nil, notRunning()
 	}
 	t.Root = root
-	b, err := os.ReadFile(filepath.Join(e.runDir(c.ID), "config.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &t.Spec)
-	}
-	if err != nil {
+	if err := readJSON(filepath.Join(e.runDir(c.ID), processFile), &t.Process); err != nil {
 		t.close()
 		return nil, fmt.Errorf("reading how container %q was started: %w", c.Name, err)
 	}
@@ -158,7 +153,7 @@ func (e *Engine) execPlan(c *Container, t *ExecTarget, o ExecOptions) (*plan.Pla
 	if err != nil {
 		return nil, err
 	}
-	p, err := runtime.NewProcess(t.Spec, process, e.planOptions(c))
+	p, err := runtime.NewProcess(&specs.Spec{}, process, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning the command: %w", err)
 	}
@@ -180,7 +175,7 @@ func execProcess(c *Container, t *ExecTarget, o ExecOptions) (*specs.Process, er
 	}
 	security := c.Config.Security
 	security.Privileged = security.Privileged || o.Privileged
-	process := spec.Exec(t.Spec.Process, security, user, o.Env, o.Terminal)
+	process := spec.Exec(t.Process, security, user, o.Env, o.Terminal)
 	process.Args = o.Args
 	if o.Cwd != "" {
 		if !filepath.IsAbs(o.Cwd) {

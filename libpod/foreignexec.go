@@ -23,6 +23,7 @@ func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o
 	if err != nil {
 		return 0, err
 	}
+	boundCapabilities(process.Capabilities)
 	encoded, err := json.Marshal(process)
 	if err != nil {
 		return 0, fmt.Errorf("encoding the command: %w", err)

@@ -31,9 +31,12 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 	}
 	// Older runtimes refuse a version that is newer than they are, and what proa writes has the meaning it had in this.
 	s.Version = "1.0.2"
-	// The cgroup is proa's to make and to limit; a runtime that has to do with cgroups puts the container there.
-	s.Linux.Resources = nil
-	s.Linux.CgroupsPath = e.cgroupsPath(c.ID)
+	// The cgroup is proa's to make and to limit; a runtime that has to do with cgroups puts the container there. As root
+	// it filters devices as well, and needs to know where that is not wanted.
+	s.Linux.Resources, s.Linux.CgroupsPath = nil, e.cgroupsPath(c.ID)
+	if !rt.Born && c.Config.Security.Privileged {
+		s.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}}
+	}
 	if host := runtime.HostOptions(); host.UserNS {
 		adaptMounts(s, host.MappedGIDs)
 		if adj := s.Process.OOMScoreAdj; adj != nil { // as low as proa's own: the kernel refuses less
@@ -41,6 +44,7 @@ func (e *Engine) complement(c *Container, rt driver.Runtime, root *rootMount, s 
 			s.Process.OOMScoreAdj = &lowest
 		}
 	}
+	boundCapabilities(s.Process.Capabilities)
 	dropFileOptions(s)
 	if c.Config.Process.Init {
 		return e.addInit(c, s)

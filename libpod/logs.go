@@ -61,24 +61,35 @@ func (r *logReader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range r.rotated() {
-		if err := r.open(path); err != nil || r.file == nil {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if err := r.drain(&skip); err != nil {
-			return ignoreUntil(err)
-		}
-		if path != r.c.Log.Path {
-			r.file.Close()
-		}
-	}
-	if !r.opts.Follow {
-		return nil
+	defer r.close()
+	if err := r.readAll(r.rotated(), &skip); err != nil || !r.opts.Follow {
+		return ignoreUntil(err)
 	}
 	return ignoreUntil(r.follow(ctx, &skip))
+}
+
+// readAll reads the files, the oldest first, and keeps the last one open.
+func (r *logReader) readAll(paths []string, skip *int) error {
+	for _, path := range paths {
+		r.close()
+		if err := r.open(path); err != nil {
+			return err
+		}
+		if r.file == nil {
+			continue // rotated away meanwhile
+		}
+		if err := r.drain(skip); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *logReader) close() {
+	if r.file != nil {
+		r.file.Close()
+		r.file = nil
+	}
 }
 
 func ignoreUntil(err error) error {
@@ -188,9 +199,14 @@ func (r *logReader) follow(ctx context.Context, skip *int) error {
 			if err := r.drain(skip); err != nil {
 				return err
 			}
-			if r.replaced() {
-				r.file.Close()
-				r.file = nil
+			if next := r.replaced(); next != nil {
+				// What was written between the last read and the rotation, and the files that came and went since.
+				if err := r.drain(skip); err != nil {
+					return err
+				}
+				if err := r.readAll(next, skip); err != nil {
+					return err
+				}
 				continue
 			}
 		}
@@ -205,14 +221,31 @@ func (r *logReader) follow(ctx context.Context, skip *int) error {
 	}
 }
 
-// replaced tells whether the log was rotated away under the reader.
-func (r *logReader) replaced() bool {
-	now, err := os.Stat(r.c.Log.Path)
-	if err != nil {
-		return false
-	}
+// replaced names the files that follow the one being read, when it was rotated away or, with a single file, emptied;
+// nil when it is still the log.
+func (r *logReader) replaced() []string {
 	mine, err := r.file.Stat()
-	return err == nil && !os.SameFile(now, mine)
+	if err != nil {
+		return nil
+	}
+	paths := r.rotated()
+	for i, path := range paths {
+		now, err := os.Stat(path)
+		if err != nil || !os.SameFile(now, mine) {
+			continue
+		}
+		if i < len(paths)-1 {
+			return paths[i+1:]
+		}
+		if at, err := r.file.Seek(0, io.SeekCurrent); err == nil && at > now.Size() {
+			return paths[i:]
+		}
+		return nil
+	}
+	if _, err := os.Stat(r.c.Log.Path); err != nil {
+		return nil // between two renames, or removed
+	}
+	return paths
 }
 
 // parseK8s reads "TIME STREAM F|P LINE".

@@ -30,7 +30,14 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 	if _, err := e.state.Find(c.ID); errors.Is(err, state.ErrNotFound) {
 		return nil // it was to go when it ended, and did
 	}
-	return e.destroy(c)
+	if err := e.destroy(c); err != nil {
+		return err
+	}
+	s, err := e.store()
+	if err != nil {
+		return err
+	}
+	return s.Sweep()
 }
 
 // killNow ends the init whatever its state, and waits until it is gone.

@@ -20,7 +20,7 @@ const defaultStopTimeout = 10
 // Signal parses a signal's name, with or without SIG, or number.
 func Signal(name string) (unix.Signal, error) {
 	s, err := signal.ParseSignal(strings.ToUpper(name))
-	if err != nil {
+	if err != nil || s < 1 || s > 64 {
 		return 0, fmt.Errorf("invalid signal %q: a name as SIGTERM or a number from 1 to 64", name)
 	}
 	return s, nil

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 
+	"go.podman.io/storage/pkg/lockfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -143,6 +145,78 @@ func TestContainer(t *testing.T) {
 	}
 	if strings.Contains(string(mounts), s.GraphRoot()) {
 		t.Errorf("a mount is left:\n%s", mounts)
+	}
+}
+
+// TestSweep: what a killed writer left goes, unless its list is locked, and nothing else does.
+func TestSweep(t *testing.T) {
+	if path := os.Getenv("STORAGE_TEST_HOLD"); path != "" {
+		lock, err := lockfile.GetLockFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock.Lock()
+		fmt.Println("held")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		lock.Unlock()
+		return
+	}
+	s := open(t)
+	addImage(t, s, imageID, 1)
+	var left []string
+	for _, name := range []string{"overlay-layers/.tmp-layers.json1", "overlay-images/.tmp-images.json2", "overlay-containers/.tmp-containers.json3", "overlay-containers/.tmp-volatile-containers.json4"} {
+		path := s.GraphRoot() + "/" + name
+		if err := os.WriteFile(path, []byte("["), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		left = append(left, path)
+	}
+	there := func() (n int) {
+		for _, path := range left {
+			if _, err := os.Stat(path); err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	// Another process, since a lock of this one's would only keep out its own goroutines.
+	held := exec.Command("/proc/self/exe", "-test.run=^TestSweep$")
+	held.Env = append(os.Environ(), "STORAGE_TEST_HOLD="+s.GraphRoot()+"/overlay-images/images.lock")
+	in, err := held.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := held.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(); err != nil || there() != 1 {
+		t.Errorf("swept while the list of images is locked: %v, %d left; want 1", err, there())
+	}
+	in.Close()
+	if err := held.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(); err != nil || there() != 0 {
+		t.Errorf("swept: %v, %d left; want none", err, there())
+	}
+	if _, err := s.Image(imageID); err != nil {
+		t.Error(err)
+	}
+	if err := os.Symlink("../gone/diff", s.GraphRoot()+"/overlay/l/LEFT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SweepLinks(); err != nil {
+		t.Error(err)
+	}
+	if links, err := os.ReadDir(s.GraphRoot() + "/overlay/l"); err != nil || len(links) != 1 || links[0].Name() == "LEFT" {
+		t.Errorf("links: %v, %v; want that of the layer", links, err)
 	}
 }
 

@@ -16,27 +16,25 @@ import (
 
 func TestUnknownImage(t *testing.T) {
 	reg, e := harness.StartRegistry(t, "", ""), env.Fresh(t)
-	refused(t, pull(e, reg.Ref("no/such:image")), 125, reg.Ref("no/such:image"))
+	refusedPull(t, e, pull(e, "-q", reg.Ref("no/such:image")), reg.Ref("no/such:image"), "check its name and tag")
 	insecure(t, e, reg)
 	refused(t, e.Proa("run", "--rm", reg.Ref("no/such:image"), "true"), 125, reg.Ref("no/such:image"))
 	refused(t, e.Proa("run", "--rm", "--pull=never", "localhost/no/such", "true"), 125, "localhost/no/such")
 	for _, bad := range []string{"UPPER/case", "a:b:c", "@sha256:12", ""} {
-		refused(t, e.Proa("pull", bad), 125, bad)
+		refusedPull(t, e, e.Proa("pull", bad), bad)
 	}
-	pullLeftNothing(t, e)
 }
 
 func TestUnreachableRegistry(t *testing.T) {
 	e := env.Fresh(t)
-	refused(t, pull(e, "127.0.0.1:1/a:1"), 125, "127.0.0.1:1", "refused")
-	refused(t, pull(e, "registry.invalid/a:1"), 125, "registry.invalid")
-	pullLeftNothing(t, e)
+	refusedPull(t, e, pull(e, "-q", "127.0.0.1:1/a:1"), "127.0.0.1:1", "refused", "check that")
+	refusedPull(t, e, pull(e, "-q", "registry.invalid/a:1"), "registry.invalid", "check the name")
 }
 
 func TestPlainRegistryWithTLS(t *testing.T) {
 	reg, e := harness.StartRegistry(t, "", ""), env.Fresh(t)
 	reg.Push(t, "b:1", baseImage(t))
-	refused(t, e.Proa("pull", reg.Ref("b:1")), 125, reg.Addr, "--tls-verify=false")
+	refusedPull(t, e, e.Proa("pull", "-q", reg.Ref("b:1")), reg.Addr, "--tls-verify=false")
 }
 
 func TestLyingRegistry(t *testing.T) {
@@ -68,16 +66,14 @@ func TestLyingRegistry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := env.Fresh(t)
 			addr := harness.LyingRegistry(t, img, lie)
-			refused(t, pull(e, addr+"/a:1"), 125, addr+"/a:1")
-			pullLeftNothing(t, e)
+			refusedPull(t, e, pull(e, "-q", addr+"/a:1"), addr+"/a:1", "damaged", "try again")
 		})
 	}
 	t.Run("manifest of another digest", func(t *testing.T) {
 		e := env.Fresh(t)
 		addr := harness.LyingRegistry(t, img, func(_ string, b []byte) ([]byte, int) { return b, len(b) })
 		asked := "sha256:" + strings.Repeat("0", 64)
-		refused(t, pull(e, addr+"/a@"+asked), 125, asked)
-		pullLeftNothing(t, e)
+		refusedPull(t, e, pull(e, "-q", addr+"/a@"+asked), asked, "damaged")
 	})
 }
 
@@ -92,46 +88,63 @@ func TestHostileLayers(t *testing.T) {
 		"hard link":         {{Name: "escaped", Type: tar.TypeLink, Link: up + "etc/passwd"}},
 		"whiteout":          {{Name: up + strings.TrimPrefix(dir, "/") + "/.wh.keep"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			e := env.Fresh(t)
-			keep := env.WriteFile(t, filepath.Join(dir, "keep"), "kept\n", 0o666)
-			img := baseImage(t)
-			img.Layers = append(img.Layers, harness.Layer(entries...))
-			r := e.Proa("load", "-i", archive(t, e, "i.tar", img.DockerArchive("localhost/hostile:1"))).Run(t)
-			if r.Code == 0 { // taken as a path inside the root: that is where it must be
-				e.Proa("run", "--rm", "--network=none", "localhost/hostile:1", "true").OK(t)
-				if name == "hard link" && strings.Contains(e.Proa("run", "--rm", "--network=none", "localhost/hostile:1", "cat", "/escaped").Run(t).Stdout, "daemon") {
-					t.Error("the host's /etc/passwd is in the image")
+		for _, verb := range []string{"load", "pull"} {
+			t.Run(name+", "+verb, func(t *testing.T) {
+				e := env.Fresh(t)
+				keep := env.WriteFile(t, filepath.Join(dir, "keep"), "kept\n", 0o666)
+				img := baseImage(t)
+				img.Layers = append(img.Layers, harness.Layer(entries...))
+				r, ref := bringIn(t, e, verb, img)
+				if r.Code == 0 { // taken as a path inside the root: that is where it must be
+					e.Proa("run", "--rm", "--network=none", ref, "true").OK(t)
+					if name == "hard link" && strings.Contains(e.Proa("run", "--rm", "--network=none", ref, "cat", "/escaped").Run(t).Stdout, "daemon") {
+						t.Error("the host's /etc/passwd is in the image")
+					}
+				} else if r.Code != 125 || strings.Count(r.Stderr, "\n") != 1 {
+					t.Errorf("exit code %d, or not one sentence: %s", r.Code, r.Stderr)
+				} else {
+					pullLeftNothing(t, e)
 				}
-			} else if r.Code != 125 || r.Stderr == "" {
-				t.Errorf("exit code %d: %s", r.Code, r.Stderr)
-			} else {
-				pullLeftNothing(t, e)
-			}
-			if _, err := os.Lstat(filepath.Join(dir, "escaped")); err == nil {
-				t.Error("a layer wrote outside its root")
-				_ = os.Remove(filepath.Join(dir, "escaped"))
-			}
-			if _, err := os.Lstat(keep); err != nil {
-				t.Error("a layer removed a file outside its root")
-			}
-		})
+				if _, err := os.Lstat(filepath.Join(dir, "escaped")); err == nil {
+					t.Error("a layer wrote outside its root")
+					_ = os.Remove(filepath.Join(dir, "escaped"))
+				}
+				if _, err := os.Lstat(keep); err != nil {
+					t.Error("a layer removed a file outside its root")
+				}
+			})
+		}
 	}
 }
 
+// bringIn gives an image to the store by load or by pull, and tells what that said and the image's name.
+func bringIn(t *testing.T, e *harness.Env, verb string, img harness.Image) (harness.Result, string) {
+	t.Helper()
+	if verb == "load" {
+		return e.Proa("load", "-q", "-i", archive(t, e, "i.tar", img.DockerArchive("localhost/brought:1"))).Run(t), "localhost/brought:1"
+	}
+	ref := harness.LyingRegistry(t, img, func(_ string, b []byte) ([]byte, int) { return b, len(b) }) + "/brought:1"
+	return pull(e, "-q", ref).Run(t), ref
+}
+
 func TestDeviceNodesInLayer(t *testing.T) {
-	e, img := env.Fresh(t), baseImage(t)
+	img := baseImage(t)
 	img.Layers = append(img.Layers, harness.Layer(harness.Entry{Name: "srv/sda", Type: tar.TypeBlock, Mode: 0o666, Major: 8},
 		harness.Entry{Name: "srv/mem", Type: tar.TypeChar, Mode: 0o666, Major: 1, Minor: 1}))
-	r := e.Proa("load", "-i", archive(t, e, "i.tar", img.DockerArchive("localhost/dev:1"))).Run(t)
-	if r.Code != 0 {
-		if r.Code != 125 || !strings.Contains(r.Stderr, "srv/") {
-			t.Errorf("exit code %d: %s", r.Code, r.Stderr)
-		}
-		pullLeftNothing(t, e)
-		return
+	for _, verb := range []string{"load", "pull"} {
+		t.Run(verb, func(t *testing.T) {
+			e := env.Fresh(t)
+			r, ref := bringIn(t, e, verb, img)
+			if r.Code == 0 { // left out, or made as what opens no device
+				e.Proa("run", "--rm", "--network=none", ref, "sh", "-c", "head -c 1 /srv/sda || head -c 1 /srv/mem").Want(t, 1)
+				return
+			}
+			if r.Code != 125 || !strings.Contains(r.Stderr, "srv/") || strings.Count(r.Stderr, "\n") != 1 {
+				t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+			}
+			pullLeftNothing(t, e)
+		})
 	}
-	e.Proa("run", "--rm", "--network=none", "localhost/dev:1", "sh", "-c", "head -c 1 /srv/sda || head -c 1 /srv/mem").Want(t, 1)
 }
 
 func TestCorruptArchives(t *testing.T) {
@@ -149,8 +162,7 @@ func TestCorruptArchives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := env.Fresh(t)
 			file := archive(t, e, "bad.tar", content)
-			refused(t, e.Proa("load", "-i", file), 125, file)
-			pullLeftNothing(t, e)
+			refusedPull(t, e, e.Proa("load", "-q", "-i", file), file)
 		})
 	}
 	refused(t, env.Proa("load", "-i", "/no/such/file"), 125, "/no/such/file")
@@ -176,11 +188,11 @@ func TestDiskFull(t *testing.T) {
 	reg.Push(t, "big:1", img)
 	script := "mount -t tmpfs -o size=16m,mode=700,uid=$0 none " + e.Home
 	proa := filepath.Join(e.Prefix, "bin/proa")
-	c := e.CommandIn(script, "sh", "-c", proa+" pull --tls-verify=false "+reg.Ref("big:1")+"; echo code=$?; "+proa+
+	c := e.CommandIn(script, "sh", "-c", proa+" pull -q --tls-verify=false "+reg.Ref("big:1")+"; echo code=$?; "+proa+
 		" images -q; echo images=$?; find "+e.Home+" -size +64k | grep -v 'proa/\\|\\.db$'; true")
 	r := c.Run(t)
 	equal(t, "what is left", r.Stdout, "code=125\nimages=0\n")
-	if !strings.Contains(strings.ToLower(r.Stderr), "no space left") {
+	if !strings.Contains(strings.ToLower(r.Stderr), "no space left") || !strings.Contains(r.Stderr, "free space in "+e.Home) || strings.Count(r.Stderr, "\n") != 1 {
 		t.Errorf("the error does not say that the disk is full: %s", r.Stderr)
 	}
 }

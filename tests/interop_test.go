@@ -53,6 +53,19 @@ func TestInterop(t *testing.T) {
 	equal(t, "podman inspects proa's", got, "proa")
 	e.Command("skopeo", "inspect", "containers-storage:"+reg.Ref("proa:1")).OK(t)
 
+	// What Buildah builds on an image of proa's is proa's too, and the other way round.
+	working := e.Command("buildah", "from", "--pull-never", reg.Ref("proa:1")).OK(t).Out()
+	e.Command("buildah", "config", "--label", "by=buildah", working).OK(t)
+	e.Command("buildah", "commit", "-q", working, "localhost/built:1").OK(t)
+	refused(t, e.Proa("rmi", "-f", e.Proa("inspect", "-f", "{{.Id}}", reg.Ref("proa:1")).OK(t).Out()), ownError, "in use")
+	e.Command("buildah", "rm", working).OK(t)
+	equal(t, "proa runs what buildah built", e.Proa("run", "--rm", "--network=none", "localhost/built:1", "echo", "hi").OK(t).Out(), "hi")
+	equal(t, "its label", e.Proa("images", "--format", listFormat, "-f", "label=by=buildah").OK(t).Out(), "localhost/built:1")
+	e.Proa("rmi", "built:1").OK(t)
+	if strings.Contains(e.Command("buildah", "images", "--format", "{{.Name}}:{{.Tag}}").OK(t).Out(), "built") {
+		t.Error("buildah still lists what proa removed")
+	}
+
 	// A container's layer is taken: no other tool may remove its image under it.
 	name := containerName(t)
 	e.Proa("run", "-d", "--network=none", "--name", name, reg.Ref("proa:1"), "sleep", "1000").OK(t)

@@ -93,6 +93,7 @@ func TestPullKilled(t *testing.T) {
 	}
 	_ = x.Wait()
 	equal(t, "images", e.Proa("images", "-q", "-a").OK(t).Out(), "")
+	e.WriteFile(t, filepath.Join(e.Home, ".local/share/containers/storage/overlay-containers/.tmp-containers.json1"), "[", 0o600) // as a killed writer leaves it
 	refused(t, pull(e, "-q", "127.0.0.1:1/x:1"), 125, "127.0.0.1:1")
 	pullLeftNothing(t, e)
 

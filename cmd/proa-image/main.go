@@ -44,7 +44,7 @@ func (a *app) output(quiet bool) transfer.Output {
 	if quiet {
 		return transfer.Output{}
 	}
-	return transfer.Output{Writer: a.err, Terminal: term.IsTerminal(int(a.err.Fd()))}
+	return transfer.Output{Writer: a.err, Terminal: term.IsTerminal(int(a.err.Fd())) && os.Getenv("TERM") != "dumb"}
 }
 
 func newApp(a *app) *cli.App {

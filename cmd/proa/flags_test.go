@@ -45,6 +45,7 @@ func TestCanonical(t *testing.T) {
 		"run --sig-proxy=false -d=false img":   "run --sig-proxy=false --detach=false -- img",
 		"run --no-such img":                    "run --no-such -- img",
 		"run -ix img":                          "run --interactive -ix -- img",
+		"stop one --time":                      "stop --time",
 		"run -e":                               "run --env",
 		"rm one -f two":                        "rm --force -- one two",
 		"rm -f -- -odd":                        "rm --force -- -odd",

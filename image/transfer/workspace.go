@@ -38,6 +38,9 @@ type journal struct {
 const journalFile = "journal.json"
 
 func openWorkspace(s *storage.Store) (*workspace, error) {
+	if err := s.Sweep(); err != nil {
+		return nil, err
+	}
 	base := filepath.Join(s.GraphRoot(), "proa-transfer")
 	if err := os.MkdirAll(base, 0o700); err != nil {
 		return nil, fmt.Errorf("make transfer directory: %w", err)
@@ -151,5 +154,5 @@ func removeAdded(s *storage.Store, j journal) error {
 			break
 		}
 	}
-	return nil
+	return s.SweepLinks()
 }

@@ -54,6 +54,9 @@ func canonicalCommand(cmd *cli.Command, rest []string) []string {
 		}
 		operands, rest = append(operands, rest[0]), rest[1:]
 	}
+	if len(rest) == 0 && lacksValue(cmd.Flags, flags) {
+		return flags // for the parser to say so, which would take the "--" before the operands for the value
+	}
 	if len(rest) > 0 && rest[0] == "--" {
 		rest = rest[1:]
 	}
@@ -61,6 +64,16 @@ func canonicalCommand(cmd *cli.Command, rest []string) []string {
 		flags = append(append(flags, "--"), operands...)
 	}
 	return flags
+}
+
+// lacksValue tells whether the last one of done is a flag that the command line ended at before its value.
+func lacksValue(flags []cli.Flag, done []string) bool {
+	if len(done) == 0 {
+		return false
+	}
+	name, ok := strings.CutPrefix(done[len(done)-1], "--")
+	f := lookupFlag(flags, name)
+	return ok && f != nil && !isBool(f)
 }
 
 // takeFlags rewrites the flags at the head of args and returns what follows them.

@@ -167,7 +167,7 @@ func (r Runtime) run(verb []string, at Place, s Streams) error {
 	if at.Cgroup != nil && r.Born {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(at.Cgroup.Fd())
 	}
-	err = inMounts(at.Root, r.RootPath(), cmd.Run)
+	err = inMounts(func() error { return r.mounts(at.Root) }, cmd.Run)
 	switch {
 	case err == nil:
 		return nil

@@ -24,7 +24,7 @@ func config(t *testing.T, args ...string) *Config {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	return &Config{InitFD: f, Plan: &plan.Plan{Process: plan.Process{
+	return &Config{InitFD: f, Plan: &plan.Plan{Root: plan.Root{Path: "/"}, Process: plan.Process{
 		Args: args, Env: []string{"PATH=/bin:/usr/bin"}, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), KeepGroups: true,
 	}}}
 }

@@ -196,3 +196,36 @@ func TestDialAndListen(t *testing.T) {
 		t.Error("Accept of a closed listener gave a client")
 	}
 }
+
+func TestFiles(t *testing.T) {
+	a, b := pair(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := a.SendFiles(Configure, []byte("x"), r, w); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	kind, payload, files, err := b.ReceiveFiles(make([]byte, 100))
+	if err != nil || kind != Configure || string(payload) != "x" || len(files) != 2 {
+		t.Fatalf("%q %q %v %v", kind, payload, files, err)
+	}
+	for _, f := range files {
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("a received descriptor stays open over execve: %x, %v", flags, err)
+		}
+	}
+	if _, err := files[1].WriteString("through"); err != nil {
+		t.Fatal(err)
+	}
+	files[1].Close()
+	if got, err := io.ReadAll(files[0]); err != nil || string(got) != "through" {
+		t.Errorf("the descriptors carry %q, %v", got, err)
+	}
+	a.Close()
+	if _, _, _, err := b.ReceiveFiles(make([]byte, 100)); !errors.Is(err, io.EOF) {
+		t.Errorf("the peer's end: %v", err)
+	}
+}

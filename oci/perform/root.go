@@ -120,6 +120,9 @@ func (p *performer) finishRoot() error {
 
 // chroot is for a container that shares or joins a mount namespace and mounts nothing.
 func (p *performer) chroot() error {
+	if p.Root.Path == "/" {
+		return nil // it has that root, and may lack the right to change it
+	}
 	if err := unix.Chroot(p.Root.Path); err != nil {
 		return fail(fmt.Sprintf("change the root to %q", p.Root.Path), err)
 	}

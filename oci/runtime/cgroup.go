@@ -78,7 +78,7 @@ func nameUnit(cg *cgroups.Cgroup, id, path string) error {
 // birthplace makes the cgroup before its first process, which clone(2) then puts there: to move a process later
 // waits for an RCU grace period, ten times what all of the rest takes. Nil where that can't be: cgroup v1 has no such
 // clone, systemd wants to know the process, and the kernel refuses a threaded cgroup.
-func birthplace(m cgroups.Manager) (*os.File, error) {
+func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
 	cfg, err := m.GetCgroups()
 	if err != nil {
 		return nil, err
@@ -94,13 +94,29 @@ func birthplace(m cgroups.Manager) (*os.File, error) {
 		return nil, nil
 	}
 	if err := m.Set(cfg.Resources); err != nil {
-		return nil, fmt.Errorf("set the container's limits: %w", err)
+		return nil, limitError(m, rec.Config.Linux.Resources, err)
 	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the container's cgroup: %w", err)
 	}
 	return f, nil
+}
+
+// noteParents remembers the cgroups above the container's that will be made with it, the lowest first.
+func (r *Record) noteParents(m cgroups.Manager) {
+	for _, path := range m.GetPaths() {
+		for dir := filepath.Dir(path); dir != "/" && unix.Access(dir, unix.F_OK) != nil; dir = filepath.Dir(dir) {
+			r.CgroupParents = append(r.CgroupParents, dir)
+		}
+	}
+}
+
+// removeParents removes them, but for those that others use by now.
+func (r *Record) removeParents() {
+	for _, dir := range r.CgroupParents {
+		_ = unix.Rmdir(dir)
+	}
 }
 
 // enterCgroup makes the cgroup around a process.
@@ -116,7 +132,7 @@ func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	res := *cfg.Resources
 	res.SkipDevices = res.SkipDevices || legacy && canApplyInOrder(res.Devices)
 	if err := m.Set(&res); err != nil {
-		return fmt.Errorf("set the container's limits: %w", err)
+		return limitError(m, rec.Config.Linux.Resources, err)
 	}
 	if legacy {
 		if err := setLegacy(m, cfg.Resources, rec.Config.Linux.Resources); err != nil {

@@ -93,18 +93,19 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
 		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
 	}
+	made := rec // rec is nil by the time of the undoing
 	if p.SharedMounts() {
 		if err := rec.noteRoot(); err != nil {
 			return nil, nil, err
 		}
-		u.add(func() { _ = rec.unmountRoot() })
+		u.add(func() { _ = made.unmountRoot() })
 	}
 	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
 	if err != nil {
 		return nil, nil, err
 	}
 	if cg != nil {
-		u.add(func() { _ = cg.Destroy() })
+		u.add(func() { _ = cg.Destroy(); made.removeParents() })
 	}
 	proc, err = r.launch(rec, p, cg, prog, opts)
 	if err != nil {
@@ -171,7 +172,8 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *pr
 	}
 	c.IDMaps = maps
 	if cg != nil {
-		if c.CgroupFD, err = birthplace(cg); err != nil {
+		rec.noteParents(cg)
+		if c.CgroupFD, err = birthplace(rec, cg); err != nil {
 			return nil, err
 		}
 		if c.CgroupFD != nil {

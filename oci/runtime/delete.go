@@ -54,6 +54,7 @@ func (r *Runtime) remove(rec *Record) error {
 		if err := cg.Destroy(); err != nil {
 			return fmt.Errorf("remove the cgroup of container %q: %w", rec.ID, err)
 		}
+		rec.removeParents()
 	}
 	if err := rec.unmountRoot(); err != nil {
 		return err

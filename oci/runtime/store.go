@@ -42,20 +42,21 @@ func DefaultRoot() string {
 
 // Record is what is written of a container. Whether it runs is asked of the kernel.
 type Record struct {
-	ID          string            `json:"id"`
-	Bundle      string            `json:"bundle"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	Pid         int               `json:"pid"`
-	StartTime   uint64            `json:"startTime"` // of the process, in clock ticks since boot
-	Created     time.Time         `json:"created"`
-	Owner       int               `json:"owner"`
-	Rootfs      string            `json:"rootfs"`
-	CgroupPaths map[string]string `json:"cgroupPaths,omitempty"`
-	Systemd     bool              `json:"systemd,omitempty"`
-	Rootless    bool              `json:"rootless,omitempty"`
-	SharedRoot  bool              `json:"sharedRoot,omitempty"` // see noteRoot
-	RootMount   uint64            `json:"rootMount,omitempty"`
-	Config      *Config           `json:"spec"`
+	ID            string            `json:"id"`
+	Bundle        string            `json:"bundle"`
+	Annotations   map[string]string `json:"annotations,omitempty"`
+	Pid           int               `json:"pid"`
+	StartTime     uint64            `json:"startTime"` // of the process, in clock ticks since boot
+	Created       time.Time         `json:"created"`
+	Owner         int               `json:"owner"`
+	Rootfs        string            `json:"rootfs"`
+	CgroupPaths   map[string]string `json:"cgroupPaths,omitempty"`
+	CgroupParents []string          `json:"cgroupParents,omitempty"` // see noteParents
+	Systemd       bool              `json:"systemd,omitempty"`
+	Rootless      bool              `json:"rootless,omitempty"`
+	SharedRoot    bool              `json:"sharedRoot,omitempty"` // see noteRoot
+	RootMount     uint64            `json:"rootMount,omitempty"`
+	Config        *Config           `json:"spec"`
 }
 
 var validID = regexp.MustCompile(`^[A-Za-z0-9_.+-]+$`)

@@ -75,11 +75,12 @@ type Config struct {
 	Labels     map[string]string   `json:"Labels,omitempty"`
 }
 
-// Image is an image to be archived or pushed; Arch defaults to this machine's.
+// Image is an image to be archived or pushed; Arch defaults to this machine's, Created to a constant.
 type Image struct {
-	Config Config
-	Layers [][]byte
-	Arch   string
+	Config  Config
+	Layers  [][]byte
+	Arch    string
+	Created string // RFC 3339
 }
 
 // ConfigJSON is the image's configuration blob.
@@ -88,12 +89,16 @@ func (i Image) ConfigJSON() []byte {
 	if arch == "" {
 		arch = runtime.GOARCH
 	}
+	created := i.Created
+	if created == "" {
+		created = "2024-01-01T00:00:00Z"
+	}
 	diffs := make([]string, len(i.Layers))
 	for n, l := range i.Layers {
 		diffs[n] = Digest(l)
 	}
 	return mustJSON(map[string]any{
-		"architecture": arch, "os": "linux", "created": "2024-01-01T00:00:00Z", "config": i.Config,
+		"architecture": arch, "os": "linux", "created": created, "config": i.Config,
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffs},
 	})
 }

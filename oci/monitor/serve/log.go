@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -37,19 +38,36 @@ func openLog(l monitor.Log) (logger, error) {
 	default:
 		return nil, fmt.Errorf("unknown log driver %q", l.Driver)
 	}
-	f, err := os.OpenFile(l.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the log: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening the log: %w", err)
-	}
-	log := &fileLog{opts: l, f: f, size: st.Size(), encode: encode}
+	log := &fileLog{opts: l, encode: encode}
 	if l.Driver == "json-file" {
 		log.held = map[string][]byte{}
 	}
-	return log, nil
+	if l.Lazy {
+		return log, nil
+	}
+	return log, log.open()
+}
+
+func (l *fileLog) open() error {
+	f, err := os.OpenFile(l.opts.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	l.f, l.size = f, st.Size()
+	return nil
+}
+
+// openLate makes a lazy log.
+func (l *fileLog) openLate() error {
+	if err := os.MkdirAll(filepath.Dir(l.opts.Path), 0o700); err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	return l.open()
 }
 
 // fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
@@ -57,7 +75,7 @@ func openLog(l monitor.Log) (logger, error) {
 // a character waits for its end.
 type fileLog struct {
 	opts   monitor.Log
-	f      *os.File
+	f      *os.File // nil before the first output of a lazy log
 	size   int64
 	buf    bytes.Buffer
 	held   map[string][]byte // by stream; nil where any byte can be written
@@ -93,6 +111,11 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
 	}
+	if l.f == nil {
+		if err := l.openLate(); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
 	l.buf.Reset()
 	for len(chunk) > 0 {
@@ -113,8 +136,12 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 	return err
 }
 
-// rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all.
+// rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all. The log is always a new file: a reader
+// that follows it tells by that.
 func (l *fileLog) rotate() error {
+	if l.opts.MaxFiles <= 1 {
+		os.Remove(l.opts.Path)
+	}
 	for i := l.opts.MaxFiles - 1; i > 0; i-- {
 		from := l.opts.Path
 		if i > 1 {
@@ -136,7 +163,10 @@ func (l *fileLog) close() error {
 	for stream, rest := range l.held {
 		errs = append(errs, l.writeWhole(stream, rest))
 	}
-	return errors.Join(append(errs, l.f.Close())...)
+	if l.f != nil {
+		errs = append(errs, l.f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // encodeK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/libpod/initbin"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -18,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// start runs a real monitor, with a plan of no namespaces, so that it needs no privilege: the command is a child of it.
+// start runs a real monitor and configures it, with a plan of no namespaces, so that it needs no privilege: the command is a child of it.
 func start(t *testing.T, cfg monitor.Config, args ...string) (*monitor.Conn, *exec.Cmd, string) {
 	t.Helper()
 	if cfg.Dir == "" {
@@ -28,7 +29,7 @@ func start(t *testing.T, cfg monitor.Config, args ...string) (*monitor.Conn, *ex
 		cfg.Log = monitor.Log{Driver: "k8s-file", Path: filepath.Join(cfg.Dir, "log")}
 	}
 	var err error
-	cfg.Plan, err = json.Marshal(&plan.Plan{Process: plan.Process{
+	cfg.Plan, err = json.Marshal(&plan.Plan{Root: plan.Root{Path: "/"}, Process: plan.Process{
 		Args: args, Env: []string{"PATH=/bin:/usr/bin"}, Cwd: "/", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), KeepGroups: true,
 	}})
 	if err != nil {
@@ -41,14 +42,18 @@ func start(t *testing.T, cfg monitor.Config, args ...string) (*monitor.Conn, *ex
 	if err := json.NewEncoder(conf).Encode(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conf.Seek(0, io.SeekStart); err != nil {
+	conn, cmd := process(t)
+	if err := conn.SendFiles(monitor.Configure, nil, conf); err != nil {
 		t.Fatal(err)
 	}
+	conf.Close()
+	return conn, cmd, cfg.Dir
+}
+
+// process is a monitor that is not configured yet.
+func process(t *testing.T) (*monitor.Conn, *exec.Cmd) {
+	t.Helper()
 	prog, err := initbin.Open(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,18 +61,16 @@ func start(t *testing.T, cfg monitor.Config, args ...string) (*monitor.Conn, *ex
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/proc/self/fd/5", "monitor")
-	cmd.ExtraFiles = []*os.File{theirs, conf, prog, null, null}
-	cmd.Stderr = os.Stderr
+	cmd := exec.Command("/proc/self/fd/4", "monitor")
+	cmd.ExtraFiles = []*os.File{theirs, prog}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range cmd.ExtraFiles[:4] {
-		f.Close()
-	}
+	theirs.Close()
+	prog.Close()
 	t.Cleanup(func() { conn.Close(); cmd.Process.Kill(); cmd.Wait() })
-	return conn, cmd, cfg.Dir
+	return conn, cmd
 }
 
 func receive(t *testing.T, c *monitor.Conn) (byte, []byte) {
@@ -323,19 +326,87 @@ func TestBadClient(t *testing.T) {
 }
 
 func TestOOMKilled(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "memory.events")
+	s := &server{cfg: monitor.Config{OOMFile: file}}
+	if s.oomKilled() || (&server{}).oomKilled() {
+		t.Error("without a file nothing tells of it")
+	}
 	for text, want := range map[string]bool{
 		"": false, "low 0\noom 1\noom_kill 0\n": false, "oom 1\noom_kill 2\noom_group_kill 0\n": true, "oom_kill x\n": false,
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n": true, // cgroup v1
 	} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "memory.events"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := &server{cfg: monitor.Config{CgroupDir: dir}}
 		if got := s.oomKilled(); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
-	if (&server{}).oomKilled() || (&server{cfg: monitor.Config{CgroupDir: "/nowhere"}}).oomKilled() {
-		t.Error("without a cgroup nothing tells of it")
+}
+
+// TestStarterGoes: the starter goes away before it has configured the monitor, which ends, with the init it may have.
+func TestStarterGoes(t *testing.T) {
+	conn, cmd := process(t)
+	conn.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the monitor: %v", err)
+	}
+	conn, cmd = process(t)
+	if err := conn.SendJSON(monitor.Prelaunch, monitor.Embryo{}); err != nil {
+		t.Fatal(err)
+	}
+	var children []string
+	for len(children) == 0 { // until the init is there
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
+		if err != nil || len(tasks) == 0 {
+			t.Skip("needs /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN)")
+		}
+		for _, task := range tasks {
+			b, err := os.ReadFile(task)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+			children = append(children, strings.Fields(string(b))...)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	conn.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the monitor: %v", err)
+	}
+	if _, err := os.Stat("/proc/" + children[0]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the init is left: %v", err)
+	}
+}
+
+// TestConfiguration: what is no configuration ends the monitor with a word of why.
+func TestConfiguration(t *testing.T) {
+	file := func(text string) *os.File {
+		f, err := os.CreateTemp(t.TempDir(), "config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for name, c := range map[string]struct {
+		files []*os.File
+		want  string
+	}{
+		"none": {nil, "it was not sent"}, "no json": {[]*os.File{file("{")}, "reading the monitor's configuration"},
+		"no root": {[]*os.File{file(`{"HasRoot":true}`)}, "the root is missing"},
+	} {
+		conn, cmd := process(t)
+		if err := conn.SendFiles(monitor.Configure, nil, c.files...); err != nil {
+			t.Fatal(err)
+		}
+		if kind, payload := receive(t, conn); kind != monitor.Failed || !strings.Contains(string(payload), c.want) {
+			t.Errorf("%s: %q %s", name, kind, payload)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("%s: the monitor ends as if all were well", name)
+		}
 	}
 }
