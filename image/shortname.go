@@ -2,15 +2,12 @@ package image
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/proa-containers/proa/storage"
 )
 
 // shortNameConfig is the part of registries.conf(5) that says what a name without a registry means.
@@ -19,27 +16,13 @@ type shortNameConfig struct {
 	Aliases map[string]string `toml:"aliases"`
 }
 
-// shortNameFile is a file of registries.conf(5).
-type shortNameFile struct {
-	path string
-	data []byte
-}
+// shortNameFiles are the files of registries.conf(5), the ones that count most last.
+type shortNameFiles []storage.ConfigFile
 
-type shortNameFiles []shortNameFile
-
-// readShortNames reads registries.conf, its drop-in files and the aliases that were recorded by earlier pulls, the ones
-// that count most last. A missing file is an empty one.
 func readShortNames() (shortNameFiles, error) {
-	var files shortNameFiles
-	for _, path := range shortNamePaths() {
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read registries configuration: %w", err)
-		}
-		files = append(files, shortNameFile{path, data})
+	files, err := storage.RegistriesFiles()
+	if err != nil {
+		return nil, fmt.Errorf("%w: registries.conf: %w; make it readable or move it away", ErrConfig, err)
 	}
 	return files, nil
 }
@@ -48,7 +31,7 @@ func readShortNames() (shortNameFiles, error) {
 // lacks the other. It may say false of files that have no alias either.
 func (f shortNameFiles) onlyAlias(repo, full string) bool {
 	for _, file := range f {
-		for line := range bytes.Lines(file.data) {
+		for line := range bytes.Lines(file.Data) {
 			line = bytes.TrimSpace(line)
 			switch {
 			case bytes.HasPrefix(line, []byte("#")):
@@ -67,8 +50,8 @@ func (f shortNameFiles) parse() (shortNameConfig, error) {
 	all := shortNameConfig{Aliases: map[string]string{}}
 	for _, file := range f {
 		var one shortNameConfig
-		if err := toml.Unmarshal(file.data, &one); err != nil {
-			return all, fmt.Errorf("%w %q: %w; mend it or move it away", ErrConfig, file.path, err)
+		if err := toml.Unmarshal(file.Data, &one); err != nil {
+			return all, fmt.Errorf("%w %q: %w; mend it or move it away", ErrConfig, file.Path, err)
 		}
 		if one.Search != nil {
 			all.Search = one.Search
@@ -78,35 +61,6 @@ func (f shortNameFiles) parse() (shortNameConfig, error) {
 		}
 	}
 	return all, nil
-}
-
-// shortNamePaths are the files of registries.conf(5), the ones that count most last.
-func shortNamePaths() []string {
-	home := os.Getenv("HOME")
-	config := os.Getenv("XDG_CONFIG_HOME")
-	if config == "" {
-		config = filepath.Join(home, ".config")
-	}
-	cache := os.Getenv("XDG_CACHE_HOME")
-	if cache == "" {
-		cache = filepath.Join(home, ".cache")
-	}
-	recorded := filepath.Join(cache, "containers/short-name-aliases.conf")
-	if env := os.Getenv("CONTAINERS_REGISTRIES_CONF"); env != "" {
-		return []string{env, recorded}
-	}
-	var files []string
-	for _, dir := range []string{"/usr/share/containers", "/etc/containers", filepath.Join(config, "containers")} {
-		main := filepath.Join(dir, "registries.conf")
-		if _, err := os.Stat(main); err == nil {
-			// A main file replaces those of the directories before, drop-in files add to them.
-			files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "registries.conf" })
-			files = append(files, main)
-		}
-		dropIns, _ := filepath.Glob(filepath.Join(dir, "registries.conf.d/*.conf"))
-		files = append(files, dropIns...)
-	}
-	return append(files, recorded)
 }
 
 // candidates are the full repositories that a short one may stand for, the likeliest first.

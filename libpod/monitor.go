@@ -74,10 +74,8 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 // conceive makes the monitor fork the init, when the namespaces are known already. The monitor has the last word on
 // whether it is of use.
 func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
-	e := monitor.Embryo{CgroupDir: cgroupDir}
-	if flags, ok := newNamespaces(c.Config.Namespaces); ok && c.Runtime == "" {
-		e.Flags = flags
-	}
+	flags, ok := newNamespaces(c.Config.Namespaces)
+	e := monitor.Embryo{Flags: flags, Later: !ok || c.Runtime != "", CgroupDir: cgroupDir}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -85,3 +85,50 @@ func TestPullFilesThatAreNotThere(t *testing.T) {
 	c.Env = []string{"REGISTRY_AUTH_FILE=/no/such/auth.json"}
 	refusedPull(t, e, c, "/no/such/auth.json")
 }
+
+// TestShortNameAlias: an alias of registries.conf is meant, whatever else is called so; then localhost/ and docker.io/library/.
+func TestShortNameAlias(t *testing.T) {
+	reg, e := harness.StartRegistry(t, "", ""), env.Fresh(t)
+	which := func(by string) harness.Image {
+		img := baseImage(t)
+		img.Config.Env = append(img.Config.Env, "BY="+by)
+		return img
+	}
+	reg.Push(t, "dir/real:latest", which("alias"))
+	for _, name := range []string{"x.example/team/nick", "localhost/nick", "x.example/team/both", "docker.io/library/both", "x.example/team/lone"} {
+		e.Proa("load", "-q", "-i", archive(t, e, "i.tar", which(name).DockerArchive(name+":latest"))).OK(t)
+	}
+	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/registries.conf"), fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", reg.Addr), 0o644)
+	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/registries.conf.d/1.conf"), fmt.Sprintf("[aliases]\nnick = %q\n", reg.Ref("dir/real")), 0o644)
+	by := func(name string) string {
+		return e.Proa("run", "--rm", "--network=none", name, "sh", "-c", "echo $BY").OK(t).Out()
+	}
+	equal(t, "what is not there yet", e.Proa("images", "-q", reg.Ref("dir/real")).OK(t).Out(), "")
+	equal(t, "both", by("both"), "docker.io/library/both")
+	equal(t, "lone", by("lone"), "x.example/team/lone")
+	e.Proa("pull", "-q", "nick").OK(t)
+	equal(t, "nick", by("nick"), "alias")
+	e.Proa("rmi", "nick").OK(t)
+	equal(t, "rmi of the alias", e.Proa("images", "-q", reg.Ref("dir/real")).OK(t).Out(), "")
+	equal(t, "the next one", by("nick"), "localhost/nick")
+	e.Proa("rmi", "localhost/nick").OK(t)
+	equal(t, "nick, which is pulled", by("nick:latest"), "alias")
+}
+
+func TestPullTLS(t *testing.T) {
+	e, img := env.Fresh(t), baseImage(t)
+	addr, ca := harness.TLSRegistry(t, img)
+	ref := addr + "/b:1"
+	refusedPull(t, e, e.Proa("pull", "-q", ref), ref, "can't be trusted", "certs.d/"+addr+"/ca.crt", "--tls-verify=false")
+	dir := e.TempDir(t)
+	file := e.WriteFile(t, filepath.Join(dir, "ca.crt"), "no certificate", 0o644)
+	refusedPull(t, e, e.Proa("pull", "-q", ref, "--cert-dir", dir), ref, file)
+	e.WriteFile(t, file, string(ca), 0o644)
+	e.Proa("pull", "-q", ref, "--cert-dir", dir).OK(t)
+	e.Proa("rmi", ref).OK(t)
+	e.Proa("pull", "-q", ref, "--tls-verify=false").OK(t)
+	e.Proa("rmi", ref).OK(t)
+	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/certs.d", addr, "ca.crt"), string(ca), 0o644)
+	e.Proa("pull", "-q", ref).OK(t)
+	equal(t, "run", e.Proa("run", "--rm", "--network=none", ref, "echo", "hi").OK(t).Out(), "hi")
+}

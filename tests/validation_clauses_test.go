@@ -39,7 +39,7 @@ func (r *ociRuntime) container(t *testing.T, change func(s *specs.Spec), args ..
 	for _, name := range []string{"sh", "sleep", "true"} {
 		symlink(t, "busybox", filepath.Join(c.dir, "rootfs/bin"), name)
 	}
-	r.command(c.dir, r.path, "spec").OK(t)
+	r.command(c.dir, append([]string{r.path, "spec"}, r.spec...)...).OK(t)
 	config := filepath.Join(c.dir, "config.json")
 	b, err := os.ReadFile(config)
 	if err != nil {

@@ -87,30 +87,39 @@ func buildSuite(t *testing.T) *suite {
 
 // ociRuntime is proa-runtime with a state directory of the test's own.
 type ociRuntime struct {
-	root bool   // the host's root, not that of a user namespace
-	path string // a script, since RUNTIME takes no arguments
-	tmp  string // where the cases make their bundles
+	root bool                              // the host's root
+	as   func(args ...string) *harness.Cmd // whose command line it is
+	path string                            // a script, since RUNTIME takes no arguments
+	tmp  string                            // where bundles are made
+	spec []string                          // options of the spec command
 }
 
+// newRuntime is run by the host's root, or by root in proa's user namespace.
 func newRuntime(t *testing.T, root bool) *ociRuntime {
 	t.Helper()
+	if root {
+		return runtimeAs(t, &ociRuntime{root: true, as: env.RootCommand})
+	}
+	return runtimeAs(t, &ociRuntime{as: func(args ...string) *harness.Cmd {
+		return env.Proa(append([]string{"unshare"}, args...)...)
+	}})
+}
+
+func runtimeAs(t *testing.T, r *ociRuntime, options ...string) *ociRuntime {
+	t.Helper()
 	dir := env.TempDir(t)
-	r := &ociRuntime{root: root, path: filepath.Join(dir, "runtime"), tmp: filepath.Join(dir, "tmp")}
+	r.path, r.tmp = filepath.Join(dir, "runtime"), filepath.Join(dir, "tmp")
 	if err := env.MkdirUser(r.tmp, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexec %s/bin/proa-runtime --root %s/state \"$@\"\n", env.Prefix, dir)
+	script := fmt.Sprintf("#!/bin/sh\nexec %s/bin/proa-runtime --root %s/state %s \"$@\"\n", env.Prefix, dir, strings.Join(options, " "))
 	env.WriteFile(t, r.path, script, 0o755)
 	t.Cleanup(func() { r.clean(t) })
 	return r
 }
 
-// command is a program with the runtime's privilege: the host's root, or root in proa's user namespace.
 func (r *ociRuntime) command(dir string, args ...string) *harness.Cmd {
-	c := env.Proa(append([]string{"unshare"}, args...)...)
-	if r.root {
-		c = env.RootCommand(args...)
-	}
+	c := r.as(args...)
 	c.Dir, c.Env, c.Timeout = dir, []string{"RUNTIME=" + r.path, "TMPDIR=" + r.tmp}, 2*time.Minute
 	return c
 }

@@ -6,6 +6,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -141,6 +142,27 @@ func checkConfig(sys *types.SystemContext, a Access) error {
 		}
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("read %s: %w; give a path that exists", what, err)
+		}
+	}
+	return checkCertificates(a.CertDir)
+}
+
+// checkCertificates: the library passes over a file without a certificate.
+func checkCertificates(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.crt"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read certificates: %w; make it readable", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(data) {
+			return fmt.Errorf("%w %q: it has no certificate in PEM; mend it or move it away", ErrConfig, file)
 		}
 	}
 	return nil

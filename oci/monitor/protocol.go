@@ -55,7 +55,8 @@ const (
 
 // Embryo is an init whose namespaces are known before its plan.
 type Embryo struct {
-	Flags uint64 // CLONE_NEW*; 0: the init waits for its plan, or another runtime makes it
+	Flags uint64 // CLONE_NEW*
+	Later bool   `json:",omitempty"` // no init yet: it waits for its plan, or another runtime makes it
 	// CgroupDir is the cgroup v2 directory to be born in, which goes with the init if it gets no plan.
 	CgroupDir string `json:",omitempty"`
 }

@@ -78,7 +78,7 @@ func nameUnit(cg *cgroups.Cgroup, id, path string) error {
 // birthplace makes the cgroup before its first process, which clone(2) then puts there: to move a process later
 // waits for an RCU grace period, ten times what all of the rest takes. Nil where that can't be: cgroup v1 has no such
 // clone, systemd wants to know the process, and the kernel refuses a threaded cgroup.
-func birthplace(m cgroups.Manager) (*os.File, error) {
+func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
 	cfg, err := m.GetCgroups()
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func birthplace(m cgroups.Manager) (*os.File, error) {
 		return nil, nil
 	}
 	if err := m.Set(cfg.Resources); err != nil {
-		return nil, fmt.Errorf("set the container's limits: %w", err)
+		return nil, limitError(m, rec.Config.Linux.Resources, err)
 	}
 	f, err := os.Open(dir)
 	if err != nil {
@@ -132,7 +132,7 @@ func enterCgroup(rec *Record, m cgroups.Manager, pid int) error {
 	res := *cfg.Resources
 	res.SkipDevices = res.SkipDevices || legacy && canApplyInOrder(res.Devices)
 	if err := m.Set(&res); err != nil {
-		return fmt.Errorf("set the container's limits: %w", err)
+		return limitError(m, rec.Config.Linux.Resources, err)
 	}
 	if legacy {
 		if err := setLegacy(m, cfg.Resources, rec.Config.Linux.Resources); err != nil {

@@ -173,7 +173,7 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *pr
 	c.IDMaps = maps
 	if cg != nil {
 		rec.noteParents(cg)
-		if c.CgroupFD, err = birthplace(cg); err != nil {
+		if c.CgroupFD, err = birthplace(rec, cg); err != nil {
 			return nil, err
 		}
 		if c.CgroupFD != nil {

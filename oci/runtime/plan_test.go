@@ -92,9 +92,6 @@ func TestRefused(t *testing.T) {
 		"needs a time namespace": func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}} },
 		`rootfsPropagation "x"`:  func(s *specs.Spec) { s.Linux.RootfsPropagation = "x" },
 		`rootfsPropagation "ro"`: func(s *specs.Spec) { s.Linux.RootfsPropagation = "ro" },
-		"mounts need a mount namespace": func(s *specs.Spec) {
-			s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
-		},
 		"the destination is empty":    func(s *specs.Spec) { s.Mounts = []specs.Mount{{Type: "tmpfs"}} },
 		"a bind mount needs a source": func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "bind"}} },
 		`unknown option "nope"`: func(s *specs.Spec) {
@@ -131,10 +128,6 @@ func TestRefused(t *testing.T) {
 		`personality "X"`:         func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: "X"} },
 		"listenerPath":            func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{ListenerPath: "/x"} },
 		"belongs to no namespace": func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.panic": "1"} },
-		"maskedPaths and readonlyPaths": func(s *specs.Spec) {
-			s.Mounts = nil
-			s.Linux.Namespaces = slices.DeleteFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
-		},
 	} {
 		p, err := NewPlan(change(fn), hostless(false))
 		if text == `unknown option "nope"` || text == "a bind mount needs a source" {

@@ -3,6 +3,10 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/cgroups"
 	_ "github.com/opencontainers/cgroups/devices" // teaches the managers device rules
@@ -28,8 +32,9 @@ func Limits(r *specs.LinuxResources) []string {
 		add("kernel TCP memory", m.KernelTCP != nil && *m.KernelTCP > 0)
 	}
 	if c := r.CPU; c != nil {
-		add("cpu", c.Shares != nil && *c.Shares > 0 || c.Quota != nil && *c.Quota > 0 || c.Cpus != "" || c.Mems != "" || c.Idle != nil && *c.Idle != 0)
+		add("cpu", c.Shares != nil && *c.Shares > 0 || c.Quota != nil && *c.Quota > 0 || c.Idle != nil && *c.Idle != 0)
 	}
+	add("cpuset", r.CPU != nil && (r.CPU.Cpus != "" || r.CPU.Mems != ""))
 	add("pids", r.Pids != nil && r.Pids.Limit != nil && *r.Pids.Limit > 0)
 	add("block I/O", r.BlockIO != nil)
 	add("huge pages", len(r.HugepageLimits) > 0)
@@ -39,7 +44,29 @@ func Limits(r *specs.LinuxResources) []string {
 	return out
 }
 
-// resources converts the limits of a spec.
+// limitError names the limits whose controllers a cgroup v2 was not given, when err comes of that.
+func limitError(m cgroups.Manager, r *specs.LinuxResources, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && cgroups.IsCgroup2UnifiedMode() {
+		dir := m.Path("")
+		have := strings.Fields(readLine(filepath.Join(dir, "cgroup.controllers")))
+		var missing []string
+		for _, limit := range Limits(r) {
+			controller, other := map[string]string{"block I/O": "io", "huge pages": "hugetlb"}[limit]
+			if !other {
+				controller = limit
+			}
+			if !slices.Contains(have, controller) {
+				missing = append(missing, controller)
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("set the container's limits: the cgroup %q has no controller %s to give; have it delegated (systemd: Delegate=) or remove the limit", filepath.Dir(dir), strings.Join(missing, ", "))
+		}
+	}
+	return fmt.Errorf("set the container's limits: %w", err)
+}
+
+// Resources converts the limits and device rules of a spec to what a cgroup manager takes; nil is the default rules.
 func Resources(s *specs.LinuxResources) (*cgroups.Resources, error) {
 	r := &cgroups.Resources{Devices: defaultRules()}
 	if s == nil {

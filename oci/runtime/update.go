@@ -26,7 +26,7 @@ func (r *Runtime) Update(id string, res *specs.LinuxResources) error {
 	}
 	conv.SkipDevices = true
 	if err := cg.Set(conv); err != nil {
-		return fmt.Errorf("update container %q: %w", id, err)
+		return fmt.Errorf("update container %q: %w", id, limitError(cg, res, err))
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package harness
 
 import (
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -47,15 +50,30 @@ func StallingRegistry(t testing.TB, i Image, stalls func(path string) bool) (add
 	return addr, paths
 }
 
+// TLSRegistry serves one image for every name and tag over TLS, and returns the certificate that signed its own, in PEM.
+func TLSRegistry(t testing.TB, i Image) (addr string, ca []byte) {
+	t.Helper()
+	srv := httptest.NewTLSServer(imageHandler(i, func(w http.ResponseWriter, _ *http.Request, body []byte) { _, _ = w.Write(body) }))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of each client that does not trust it
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "https://"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+}
+
 // serveImage starts a registry that has one image under every name and tag and leaves the answers to answer.
 func serveImage(t testing.TB, i Image, answer func(w http.ResponseWriter, r *http.Request, body []byte)) string {
 	t.Helper()
+	srv := httptest.NewServer(imageHandler(i, answer))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://")
+}
+
+func imageHandler(i Image, answer func(w http.ResponseWriter, r *http.Request, body []byte)) http.Handler {
 	manifest, blobs := i.Manifest(DockerTypes, Gzip)
 	byDigest := map[string][]byte{}
 	for _, b := range blobs {
 		byDigest[Digest(b)] = b
 	}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 		var body []byte
 		switch {
@@ -73,9 +91,7 @@ func serveImage(t testing.TB, i Image, answer func(w http.ResponseWriter, r *htt
 			return
 		}
 		answer(w, r, body)
-	}))
-	t.Cleanup(srv.Close)
-	return strings.TrimPrefix(srv.URL, "http://")
+	})
 }
 
 // LayerPath tells whether path asks for one of the image's layers.

@@ -121,7 +121,7 @@ func (s *server) conceive(payload []byte, files []*os.File) error {
 	if err := s.openCgroup(); err != nil {
 		return err
 	}
-	if e.Flags == 0 {
+	if e.Later {
 		return nil
 	}
 	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.

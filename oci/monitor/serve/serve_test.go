@@ -29,7 +29,7 @@ func start(t *testing.T, cfg monitor.Config, args ...string) (*monitor.Conn, *ex
 		cfg.Log = monitor.Log{Driver: "k8s-file", Path: filepath.Join(cfg.Dir, "log")}
 	}
 	var err error
-	cfg.Plan, err = json.Marshal(&plan.Plan{Process: plan.Process{
+	cfg.Plan, err = json.Marshal(&plan.Plan{Root: plan.Root{Path: "/"}, Process: plan.Process{
 		Args: args, Env: []string{"PATH=/bin:/usr/bin"}, Cwd: "/", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), KeepGroups: true,
 	}})
 	if err != nil {
