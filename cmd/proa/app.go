@@ -75,7 +75,7 @@ func newApp(a *app) *cli.App {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 			&cli.StringFlag{Name: "runtime", Usage: "the `RUNTIME` of the containers that the command makes, as with its own --runtime"},
-			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "who makes cgroups: systemd, where it runs, or `cgroupfs`, proa alone"},
+			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "`MANAGER` of cgroups: systemd, where it runs, or cgroupfs, proa alone"},
 		},
 		Before: func(c *cli.Context) error {
 			m := c.String("cgroup-manager")
