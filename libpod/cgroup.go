@@ -79,7 +79,7 @@ func (e *LimitError) Error() string {
 func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error) {
 	r := c.Config.Resources
 	if dir == "" {
-		if !rootless.Rootless() && !cgroup.Unified() {
+		if !rootless.Rootless() && !cgroup.Unified() && !runtime.HostOptions().UserNS {
 			return e.limitV1(c, s)
 		}
 		for option, controller := range limitControllers(r) {
