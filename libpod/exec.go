@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/oci/launch"
@@ -98,8 +100,9 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	if cfg.CgroupFD, err = e.enterCgroup(ctx, c.ID); err != nil {
 		return 0, err
 	}
-	if cfg.CgroupFD != nil {
-		defer cfg.CgroupFD.Close()
+	if f := cfg.CgroupFD; f != nil {
+		defer f.Close()
+		joinLate(cfg)
 	}
 	p.CgroupDirs = e.v1Dirs(c.ID)
 	relay := &execStreams{opts: o}
@@ -118,10 +121,47 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer proc.PidFD.Close()
 	if o.Detach {
-		return 0, proc.Release()
+		return 0, errors.Join(e.leave(c, proc.Console), proc.Release())
 	}
 	defer forward(proc.PidFD)()
 	return relay.wait(proc.Console, proc.Wait)
+}
+
+// leave has the container's monitor hold the terminal of a command that goes on in the background; nil is none.
+func (e *Engine) leave(c *Container, console *os.File) error {
+	if console == nil {
+		return nil
+	}
+	defer console.Close()
+	conn, err := monitor.Dial(e.runDir(c.ID))
+	if err == nil {
+		err = conn.SendFiles(monitor.Hold, nil, console)
+		conn.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("leaving the command's terminal to the monitor of container %q, without which the command is hung up: %w", c.Name, err)
+	}
+	return nil
+}
+
+// joinLate has the init move into a cgroup that allows fewer processes than it has threads, when it needs no more of
+// them: the kernel counts what moves in but holds the limit against fork and clone alone (pids.c).
+func joinLate(cfg *launch.Config) {
+	dir := cfg.CgroupFD.Name()
+	b, err := os.ReadFile(filepath.Join(dir, "pids.max"))
+	if err != nil {
+		return
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || n >= initThreads {
+		return
+	}
+	cfg.CgroupFD, cfg.Plan.Limit = nil, true
+	cfg.Limit = func(pid int) error {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("moving the process into the container's cgroup: %w", err)
+		}
+		return nil
+	}
 }
 
 // execPlan is what the bundled runtime performs for the command.
