@@ -8,11 +8,12 @@ TAGS    := urfave_cli_no_docs,containers_image_openpgp,exclude_graphdriver_btrfs
 LDFLAGS := -s -w -X main.version=$(VERSION)
 STATIC  := -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS) -extldflags "-static"'
 INIT    := libpod/initbin/proa-init
+SHARE   := $(abspath $(DESTDIR)$(PREFIX)/share)
 GOTEST  := CGO_ENABLED=1 $(GO) test -tags $(TAGS)
-FUZZN   ?= 20000x
+FUZZN   ?= 3000x
 VMTESTS ?= ^Test(Doctor|Limit|Session)
 
-.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs clean FORCE
+.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs docs-check clean FORCE
 all: build
 
 help: ## list the targets
@@ -35,20 +36,23 @@ bin/proa-image: $(INIT) FORCE
 bin/proa-runtime: bin/proa
 	ln -sfn proa $@
 
-install: build ## install to $(DESTDIR)$(PREFIX)
+install: bin/share ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/proa
 	install -m 0755 bin/proa $(DESTDIR)$(PREFIX)/bin/proa
 	ln -sfn proa $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	install -m 0755 bin/proa-image $(DESTDIR)$(PREFIX)/libexec/proa/proa-image
+	cd bin/share && find . -type f -exec install -D -m 0644 {} $(SHARE)/{} \;
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/proa $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/proa
+	rm -f $(SHARE)/man/man1/proa.1 $(SHARE)/man/man1/proa-*.1 $(SHARE)/bash-completion/completions/proa \
+	  $(SHARE)/zsh/site-functions/_proa $(SHARE)/fish/vendor_completions.d/proa.fish
 
 quickstart: ## install what is needed, build, install, and run a container as an ordinary user
 	GO="$(GO)" hack/quickstart.sh
 
-test: test-setup lint test-unit fuzz test-e2e ## set up, then lint and run every test
+test: test-setup lint docs-check test-unit fuzz test-e2e ## set up, then lint and run every test
 
 test-setup: ## install the packages that building and testing need
 	hack/setup.sh --tests
@@ -78,8 +82,16 @@ fmt: ## format the source
 fuzz: $(INIT) ## run every fuzz target $(FUZZN) times
 	@GO="$(GO)" hack/fuzz.sh $(TAGS) $(FUZZN)
 
-docs: bin/proa ## write docs/reference.md from the command tree
-	hack/docs.sh bin/proa > docs/reference.md
+docs: bin/share ## make docs/reference.md, manual pages and completions from the command tree
+	$(GO) run ./hack/docs -bin bin -reference docs/reference.md
+
+bin/share: build
+	rm -rf bin/share
+	$(GO) run ./hack/docs -bin bin -man bin/share/man/man1 -completions bin/share
+
+docs-check: build ## compare docs/reference.md with the command tree
+	@$(GO) run ./hack/docs -bin bin -reference bin/reference.md
+	@diff -u docs/reference.md bin/reference.md || { echo "docs/reference.md is not what the commands say; run 'make docs'"; exit 1; }
 
 clean: ## remove what was built
 	rm -rf bin bench.json $(INIT)

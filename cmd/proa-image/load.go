@@ -17,7 +17,7 @@ func newLoad(a *app) *cli.Command {
 		Usage:     "bring the images of a docker-archive or oci-archive into the store",
 		ArgsUsage: " ",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "archive to read, in place of standard input"},
+			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "archive `FILE` to read, in place of standard input"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"},
 		},
 		Action: func(c *cli.Context) error {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/proa-containers/proa/image/transfer"
 	"github.com/proa-containers/proa/internal/argv"
+	"github.com/proa-containers/proa/internal/manual"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/storage"
 )
@@ -56,7 +57,7 @@ func newApp(a *app) *cli.App {
 			&cli.StringFlag{Name: "root", Usage: "where images are, in place of storage.conf's graphroot"},
 			&cli.StringFlag{Name: "runroot", Usage: "in place of storage.conf's runroot"},
 		},
-		Commands:                  []*cli.Command{newPull(a), newLoad(a)},
+		Commands:                  []*cli.Command{newPull(a), newLoad(a), manual.New()},
 		Writer:                    a.out,
 		ErrWriter:                 a.err,
 		DisableSliceFlagSeparator: true,
@@ -82,6 +83,7 @@ func main() {
 	// seventh off the peak.
 	debug.SetGCPercent(25)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up; the next transfer does that then
 	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
 	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()

@@ -21,23 +21,26 @@ func newPull(a *app) *cli.Command {
 		ArgsUsage: "IMAGE",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all-tags", Aliases: []string{"a"}, Usage: "pull every tag of the repository"},
-			&cli.StringFlag{Name: "arch", Usage: "architecture to choose, in place of the host's"},
-			&cli.StringFlag{Name: "authfile", Usage: "file with credentials", EnvVars: []string{"REGISTRY_AUTH_FILE"}},
-			&cli.StringFlag{Name: "cert-dir", Usage: "directory with the registry's certificates, in place of certs.d"},
-			&cli.StringFlag{Name: "creds", Usage: "USER:PASSWORD for the registry"},
-			&cli.StringFlag{Name: "os", Usage: "operating system to choose, in place of linux"},
-			&cli.StringFlag{Name: "platform", Usage: "OS/ARCH[/VARIANT] to choose"},
-			&cli.StringFlag{Name: "policy", Value: "always", Usage: "when to ask the registry: always, missing, newer, never"},
+			&cli.StringFlag{Name: "arch", Usage: "`ARCHITECTURE` to choose, in place of the host's"},
+			&cli.StringFlag{Name: "authfile", Usage: "`FILE` with credentials", EnvVars: []string{"REGISTRY_AUTH_FILE"}},
+			&cli.StringFlag{Name: "cert-dir", Usage: "`DIRECTORY` with the registry's certificates, in place of certs.d"},
+			&cli.StringFlag{Name: "creds", Usage: "`USER:PASSWORD` for the registry"},
+			&cli.StringFlag{Name: "os", Usage: "operating `SYSTEM` to choose, in place of linux"},
+			&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` to choose"},
+			&cli.StringFlag{Name: "policy", Value: "always", Usage: "`WHEN` to ask the registry: always, missing, newer, never"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's id alone"},
 			&cli.BoolFlag{Name: "tls-verify", Value: true, Usage: "verify the registry's certificate; false allows HTTP too"},
-			&cli.StringFlag{Name: "variant", Usage: "variant of the architecture to choose"},
+			&cli.StringFlag{Name: "variant", Usage: "`VARIANT` of the architecture to choose"},
 		},
 		Action: func(c *cli.Context) error {
 			var o pullOptions
 			if err := o.complete(c); err != nil {
 				return err
 			}
-			if c.NArg() != 1 {
+			if c.NArg() == 0 {
+				return errors.New("pull takes one image name, such as docker.io/library/alpine")
+			}
+			if c.NArg() > 1 {
 				return fmt.Errorf("pull takes one image name; it was given %q", c.Args().Slice())
 			}
 			s, err := a.store(c)

@@ -1,7 +1,3 @@
-// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
-//
-//go:debug containermaxprocs=0
-
 // Package main is the proa command line: it parses and validates arguments, calls the engine and prints.
 // It runs as the invoking user, inside the user namespace kept by the pause process (see libpod/rootless).
 package main
@@ -79,7 +75,7 @@ func newApp(a *app) *cli.App {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 			&cli.StringFlag{Name: "runtime", Usage: "the `RUNTIME` of the containers that the command makes, as with its own --runtime"},
-			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "who makes cgroups: systemd, where it runs, or `cgroupfs`, proa alone"},
+			&cli.StringFlag{Name: "cgroup-manager", Value: "systemd", Usage: "`MANAGER` of cgroups: systemd, where it runs, or cgroupfs, proa alone"},
 		},
 		Before: func(c *cli.Context) error {
 			m := c.String("cgroup-manager")

@@ -1,6 +1,9 @@
 package main
 
-import "github.com/urfave/cli/v2"
+import (
+	"github.com/proa-containers/proa/internal/manual"
+	"github.com/urfave/cli/v2"
+)
 
 // commands is the command tree; each constructor stands in the file named after its command.
 func commands(a *app) []*cli.Command {
@@ -15,5 +18,6 @@ func commands(a *app) []*cli.Command {
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
 		newDoctorCommand(a),
+		manual.New(),
 	}
 }

@@ -62,7 +62,7 @@ func newImageInspectCommand(a *app) *cli.Command {
 		Usage:     "show all there is to know of images, as JSON",
 		ArgsUsage: "IMAGE [IMAGE...]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "Go template for each image"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "Go `TEMPLATE` for each image"},
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 0 {

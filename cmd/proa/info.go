@@ -32,7 +32,7 @@ func newInfoCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:  "info",
 		Usage: "show the engine, its store and the host",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go template"}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE`"}},
 		Action: func(c *cli.Context) error {
 			e, err := a.engine(c.Context)
 			if err != nil {

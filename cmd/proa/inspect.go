@@ -17,7 +17,7 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 		Usage:     "show all there is to know of containers and images, as JSON",
 		ArgsUsage: "NAME [NAME...]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go template for each"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
 			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
 		},
 		Action: func(c *cli.Context) error { return runInspect(a, c) },

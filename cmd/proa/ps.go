@@ -26,7 +26,7 @@ func newPsCommand(a *app) *cli.Command {
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "the last `NUMBER` made, running or not"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "the last one made, running or not"},
 			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, before or since"},
-			&cli.StringFlag{Name: "format", Usage: "table, json or a Go template, with \"table \" before it for a table"},
+			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
 		},
 		Action: func(c *cli.Context) error { return runPs(a, c) },
 	}

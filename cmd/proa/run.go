@@ -24,7 +24,7 @@ func newRunCommand(a *app) *cli.Command {
 		ArgsUsage: "IMAGE [COMMAND...]",
 		Flags: append(createFlags(),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the container in the background and print its id"},
-			&cli.StringSliceFlag{Name: "attach", Aliases: []string{"a"}, Usage: "attach to stdin, stdout or stderr alone"},
+			&cli.StringSliceFlag{Name: "attach", Aliases: []string{"a"}, Usage: "attach to `STREAM` alone: stdin, stdout or stderr"},
 			&cli.StringFlag{Name: "detach-keys", Value: "ctrl-p,ctrl-q", Usage: "`KEYS` that leave the container, empty for none"},
 			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "hand signals to the container"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress of a pull"},

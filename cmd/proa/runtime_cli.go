@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/internal/manual"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,7 @@ func runRuntime(args []string) int {
 		Commands: []*cli.Command{
 			rc.createCommand(), rc.startCommand(), rc.stateCommand(), rc.killCommand(), rc.deleteCommand(), rc.runCommand(),
 			rc.execCommand(), rc.psCommand(), rc.pauseCommand(), rc.resumeCommand(), rc.updateCommand(),
-			rc.featuresCommand(), rc.specCommand(), rc.listCommand(), rc.eventsCommand(),
+			rc.featuresCommand(), rc.specCommand(), rc.listCommand(), rc.eventsCommand(), manual.New(),
 		},
 	}
 	err := app.Run(args)

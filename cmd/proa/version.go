@@ -20,7 +20,7 @@ func newVersionCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "show proa's version",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go template"}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE`"}},
 		Action: func(c *cli.Context) error {
 			me := component{version, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 			// There is no daemon: the client is the engine, and scripts that ask for either are answered.

@@ -21,8 +21,8 @@ type Layer struct {
 
 // Layers is the import table: cmd -> libpod -> {image -> storage, oci}.
 var layers = []Layer{
-	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv"}, "the command line may use every package below it"},
-	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv"}, "the command line of what links image transport"},
+	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line may use every package below it"},
+	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line of what links image transport"},
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},
@@ -31,8 +31,9 @@ var layers = []Layer{
 	{"oci", []string{"libpod/initbin", "storage/overlay"}, "the runtime works from a bundle alone, the init that initbin holds and a mount's parameters"},
 	{"internal", nil, "rules and their tests"},
 	{"internal/argv", nil, "the command line's words alone"},
+	{"internal/manual", nil, "the command tree alone"},
 	{"tests", nil, "end-to-end tests drive built binaries and may not call what they test"},
-	{"hack", []string{"cmd", "libpod", "image", "storage", "oci"}, "developers' programs"},
+	{"hack", []string{"cmd", "libpod", "image", "storage", "oci", "internal/manual"}, "developers' programs"},
 }
 
 // Ban is an import, direct or not, that a program must not have.

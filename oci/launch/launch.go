@@ -42,6 +42,9 @@ type Config struct {
 	Hooks func(pid int) (state []byte, err error)
 	// Prepare is called before the init does anything, if Plan.Prepare wants it: it sets up the cgroups.
 	Prepare func(pid int) error
+	// Limit is called when the init is about to become the command, if Plan.Limit wants it: it limits the processes of
+	// the cgroup, or moves the init there.
+	Limit func(pid int) error
 	// JoinHelper is a program that, given _PROA_JOIN_USERNS=USERNS:EXEC, joins the user namespace of descriptor
 	// USERNS and executes descriptor EXEC with its own arguments. It is needed to enter a user namespace, which a
 	// process with several threads can't.

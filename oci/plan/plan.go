@@ -31,6 +31,9 @@ type Plan struct {
 	CgroupDirs []string `json:"cgroups,omitempty"`
 	// Prepare makes the init wait for the launcher's Prepare callback before it does anything.
 	Prepare bool `json:"prepare,omitempty"`
+	// Limit makes the init wait for the launcher's Limit callback last of all: the limit of a cgroup on processes counts
+	// threads, and an init has more of them than a command may be allowed.
+	Limit bool `json:"limit,omitempty"`
 	// JoinFlags are the CLONE_NEW* namespaces of FDs.Target an exec's init enters itself, and forks, when the
 	// launcher could not: an unprivileged launcher has rights over a container's namespaces only in its user namespace.
 	JoinFlags int `json:"joinFlags,omitempty"`
