@@ -1,8 +1,10 @@
 package libpod
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -113,10 +115,17 @@ func sharesHost(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
 const initTarget = "/run/proa-init"
 
 // addInit makes proa-init the container's pid 1. The file is this container's alone and mounted read-only: a container
-// with the privilege to change that harms only itself.
+// with the privilege to change that harms only itself. It is on disk, since /run is often mounted noexec.
 func (e *Engine) addInit(c *Container, s *specs.Spec) error {
-	file := e.runDir(c.ID) + "/proa-init"
-	if err := os.WriteFile(file, initbin.Binary(), 0o555); err != nil {
+	file := filepath.Join(e.dataDir(c.ID), "proa-init")
+	err := os.MkdirAll(filepath.Dir(file), 0o700)
+	if err == nil {
+		err = os.Remove(file) // of the last run, perhaps of another proa
+	}
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = os.WriteFile(file, initbin.Binary(), 0o555)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the container's init: %w", err)
 	}
 	s.Mounts = append(s.Mounts, specs.Mount{Destination: initTarget, Type: "bind", Source: file, Options: []string{"bind", "rprivate", "ro", "nosuid", "nodev"}})

@@ -207,16 +207,16 @@ touch /vol/new 2>/dev/null && echo writes /vol; cat /vol/file 2>/dev/null; ls -d
 		{"-v", vol + ":/vol:ro", "-w", "/srv/new", "--tmpfs", "/t", "--ulimit", "nofile=100:200"}, {"-v", filepath.Join(vol, "file") + ":/vol/file:ro"},
 		{"--read-only"}, {"--network", "host"}, {"--pid", "host"}, {"--ipc", "host"}, {"--uts", "host"}, {"--oom-score-adj", "-500"}, {"--init"},
 	} {
-		see := func(runtime string) string {
+		see := func(t *testing.T, runtime string) string {
 			all := append([]string{"--hostname", "box", "--runtime", runtime}, flags...)
 			if strings.HasPrefix(strings.Join(flags, " "), "--uts") {
 				all = append([]string{"--runtime", runtime}, flags...)
 			}
 			return run(t, append(all, "--", "sh", "-c", script)...).OK(t).Out()
 		}
-		want := see("proa")
+		want := see(t, "proa")
 		forRuntimes(t, func(t *testing.T, runtime string) {
-			equal(t, strings.Join(flags, " "), see(runtime), want)
+			equal(t, strings.Join(flags, " "), see(t, runtime), want)
 		})
 	}
 }
@@ -244,4 +244,17 @@ func TestRuntimeErrors(t *testing.T) {
 		refused(t, run(t, "--runtime", "runc", "--domainname", "lan", "--", "true"), 125, "--domainname", "runc")
 	}
 	equal(t, "crun's domainname", run(t, "--runtime", "crun", "--domainname", "lan", "--", "cat", "/proc/sys/kernel/domainname").OK(t).Out(), "lan")
+}
+
+// TestRuntimeInitNoexec has the runtime directory on a file system that nothing may be executed from, as Debian's /run.
+func TestRuntimeInitNoexec(t *testing.T) {
+	harness.Requires(t, "root", "unshare", "setpriv")
+	forRuntimes(t, func(t *testing.T, runtime string) {
+		e := withImage(t, env.Fresh(t))
+		noexec := fmt.Sprintf("mount -t tmpfs -o noexec,mode=700,uid=%d,gid=%d tmpfs %s", e.UID, e.GID, e.Runtime)
+		c := e.CommandIn(noexec, "proa", "run", "--rm", "--network=none", "--init", "--runtime", runtime, image, "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; exit 7")
+		if r := c.Want(t, 7); !strings.HasPrefix(r.Stdout, "/run/proa-init ") {
+			t.Errorf("pid 1 is %q", r.Stdout)
+		}
+	})
 }
