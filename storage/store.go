@@ -18,6 +18,7 @@ import (
 
 	cs "go.podman.io/storage"
 	drivers "go.podman.io/storage/drivers"
+	"go.podman.io/storage/pkg/homedir"
 	"go.podman.io/storage/pkg/reexec"
 	"go.podman.io/storage/types"
 )
@@ -79,6 +80,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: read storage.conf: %w; mend it or move it away", err)
 	}
+	if o.Rootless {
+		if err := usersRoots(&opts); err != nil {
+			return nil, fmt.Errorf("open storage: %w", err)
+		}
+	}
 	if o.GraphRoot != "" {
 		opts.GraphRoot = o.GraphRoot
 	}
@@ -111,6 +117,26 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: %w; proa doctor checks the host", opts.GraphRoot, err)
 	}
 	return s, nil
+}
+
+// usersRoots replaces root's directories, which the storage.conf of some distributions names for everybody (Fedora's
+// does) and which Podman up to 5 takes to be meant for root alone.
+func usersRoots(opts *types.StoreOptions) error {
+	if opts.GraphRoot == "/var/lib/containers/storage" {
+		data, err := homedir.GetDataHome()
+		if err != nil {
+			return err
+		}
+		opts.GraphRoot = filepath.Join(data, "containers", "storage")
+	}
+	if opts.RunRoot == "/run/containers/storage" || opts.RunRoot == "/var/run/containers/storage" {
+		run, err := homedir.GetRuntimeDir()
+		if err != nil {
+			return err
+		}
+		opts.RunRoot = filepath.Join(run, "containers")
+	}
+	return nil
 }
 
 // inUserNamespace: overlay's trusted.* attributes need the initial user namespace, whose map is the identity.
