@@ -88,10 +88,10 @@ func TestRefused(t *testing.T) {
 		"needs linux.uidMappings": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
 		},
-		"needs a user namespace": func(s *specs.Spec) { s.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}} },
-		"needs a time namespace": func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}} },
-		`rootfsPropagation "x"`:  func(s *specs.Spec) { s.Linux.RootfsPropagation = "x" },
-		`rootfsPropagation "ro"`: func(s *specs.Spec) { s.Linux.RootfsPropagation = "ro" },
+		"needs a user namespace":      func(s *specs.Spec) { s.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}} },
+		"needs a time namespace":      func(s *specs.Spec) { s.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 1}} },
+		`rootfsPropagation "x"`:       func(s *specs.Spec) { s.Linux.RootfsPropagation = "x" },
+		`rootfsPropagation "ro"`:      func(s *specs.Spec) { s.Linux.RootfsPropagation = "ro" },
 		"the destination is empty":    func(s *specs.Spec) { s.Mounts = []specs.Mount{{Type: "tmpfs"}} },
 		"a bind mount needs a source": func(s *specs.Spec) { s.Mounts = []specs.Mount{{Destination: "/x", Type: "bind"}} },
 		`unknown option "nope"`: func(s *specs.Spec) {
