@@ -7,55 +7,32 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/proa-containers/proa/storage"
+	"github.com/proa-containers/proa/storage/storagetest"
 )
 
-// TestMain runs the tests as uid 0 of a user and mount namespace of their own, so that they pass as an ordinary user.
-func TestMain(m *testing.M) {
-	if storage.Reexec() {
-		return
-	}
-	if os.Getenv("IMAGE_TEST_INSIDE") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "IMAGE_TEST_INSIDE=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { storagetest.Main(m) }
 
 func open(t *testing.T) *storage.Store {
 	t.Helper()
-	t.Setenv("CONTAINERS_STORAGE_CONF", "/dev/null")
+	s := storagetest.Open(t, "")
 	registries := filepath.Join(t.TempDir(), "registries.conf")
-	err := os.WriteFile(registries, []byte("unqualified-search-registries = [\"second.example\", \"third.example:5000\"]\n[aliases]\nnick = \"quay.example/some/thing\"\nhub = \"docker.io/hub\"\nelsewhere = \"quay.example/not/here\"\n"), 0o644)
+	err := os.WriteFile(registries, []byte(`unqualified-search-registries = ["second.example", "third.example:5000"]
+[aliases]
+nick = "quay.example/some/thing"
+hub = "docker.io/hub"
+elsewhere = "quay.example/not/here"
+`), 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("CONTAINERS_REGISTRIES_CONF", registries)
-	t.Setenv("HOME", t.TempDir())
-	dir := t.TempDir()
-	s, err := storage.Open(context.Background(), storage.Options{GraphRoot: dir + "/root", RunRoot: dir + "/run", Rootless: true, OuterUID: 4711})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
 	return s
 }
 

@@ -79,7 +79,7 @@ func (e *LimitError) Error() string {
 func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error) {
 	r := c.Config.Resources
 	if dir == "" {
-		if !rootless.Rootless() && !cgroup.Unified() {
+		if !rootless.Rootless() && !cgroup.Unified() && !runtime.HostOptions().UserNS {
 			return e.limitV1(c, s)
 		}
 		for option, controller := range limitControllers(r) {
@@ -109,6 +109,9 @@ func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error
 	}
 	// Without root no program that filters devices can be attached; the user namespace denies making them anyway.
 	conv.SkipDevices = rootless.Rootless() || c.Config.Security.Privileged
+	if c.Runtime == "" && r.PidsLimit > 0 && r.PidsLimit < initThreads {
+		conv.PidsLimit = nil // the monitor sets it
+	}
 	cfg := &cgroups.Cgroup{Resources: conv, Rootless: rootless.Rootless(), Path: "/"}
 	m, err := fs2.NewManager(cfg, dir)
 	if err == nil {
@@ -148,6 +151,9 @@ func (e *Engine) limitV1(c *Container, s *specs.Spec) ([]string, error) {
 // v1Path is the container's cgroup in every hierarchy of version 1.
 func v1Path(id string) string { return "/proa/" + id }
 
+// initThreads is more than the threads of an init, which the limit of a cgroup on processes counts as well.
+const initThreads = 32
+
 // place gives the container its cgroup before it starts: dir is that of cgroup v2, if it was made.
 func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cfg *monitor.Config) error {
 	v1, err := e.limit(c, s, dir)
@@ -158,6 +164,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 	if dir != "" {
 		paths = []string{dir}
 		cfg.CgroupDir, cfg.OOMFile = dir, filepath.Join(dir, "memory.events")
+		if n := c.Config.Resources.PidsLimit; p != nil && n > 0 && n < initThreads {
+			cfg.PidsMax = n
+		}
 	}
 	if len(paths) == 0 {
 		return nil

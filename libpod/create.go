@@ -83,9 +83,6 @@ func (e *Engine) reserve(ctx context.Context, c *Container) error {
 }
 
 func (e *Engine) makeLayer(c *Container) error {
-	if err := os.MkdirAll(e.dataDir(c.ID), 0o700); err != nil {
-		return fmt.Errorf("making the directory of container %q: %w", c.Name, err)
-	}
 	if c.Rootfs != "" && !c.RootfsCopy {
 		return nil
 	}
@@ -131,7 +128,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 		c.Log.Driver = "k8s-file"
 	}
 	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
-		c.Log.Path = filepath.Join(e.dataDir(c.ID), "ctr.log")
+		c.Log.Path, c.Log.Lazy = filepath.Join(e.dataDir(c.ID), "ctr.log"), true
 	}
 	return nil
 }

@@ -2,12 +2,13 @@ package libpod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/oci/launch"
@@ -20,10 +21,10 @@ import (
 
 // ExecTarget is a running container that a command can be run in.
 type ExecTarget struct {
-	PID   int
-	PIDFD *os.File // of the init; the caller closes it
-	Spec  *specs.Spec
-	Root  *os.File // the container's root, a handle for look-ups; the caller closes it
+	PID     int
+	PIDFD   *os.File       // of the init; the caller closes it
+	Process *specs.Process // the container's own
+	Root    *os.File       // the container's root, a handle for look-ups; the caller closes it
 }
 
 // execTarget opens the running container c.
@@ -47,11 +48,7 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 		return nil, notRunning()
 	}
 	t.Root = root
-	b, err := os.ReadFile(filepath.Join(e.runDir(c.ID), "config.json"))
-	if err == nil {
-		err = json.Unmarshal(b, &t.Spec)
-	}
-	if err != nil {
+	if err := readJSON(filepath.Join(e.runDir(c.ID), processFile), &t.Process); err != nil {
 		t.close()
 		return nil, fmt.Errorf("reading how container %q was started: %w", c.Name, err)
 	}
@@ -103,8 +100,9 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	if cfg.CgroupFD, err = e.enterCgroup(ctx, c.ID); err != nil {
 		return 0, err
 	}
-	if cfg.CgroupFD != nil {
-		defer cfg.CgroupFD.Close()
+	if f := cfg.CgroupFD; f != nil {
+		defer f.Close()
+		joinLate(cfg)
 	}
 	p.CgroupDirs = e.v1Dirs(c.ID)
 	relay := &execStreams{opts: o}
@@ -123,10 +121,47 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 	}
 	defer proc.PidFD.Close()
 	if o.Detach {
-		return 0, proc.Release()
+		return 0, errors.Join(e.leave(c, proc.Console), proc.Release())
 	}
 	defer forward(proc.PidFD)()
 	return relay.wait(proc.Console, proc.Wait)
+}
+
+// leave has the container's monitor hold the terminal of a command that goes on in the background; nil is none.
+func (e *Engine) leave(c *Container, console *os.File) error {
+	if console == nil {
+		return nil
+	}
+	defer console.Close()
+	conn, err := monitor.Dial(e.runDir(c.ID))
+	if err == nil {
+		err = conn.SendFiles(monitor.Hold, nil, console)
+		conn.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("leaving the command's terminal to the monitor of container %q, without which the command is hung up: %w", c.Name, err)
+	}
+	return nil
+}
+
+// joinLate has the init move into a cgroup that allows fewer processes than it has threads, when it needs no more of
+// them: the kernel counts what moves in but holds the limit against fork and clone alone (pids.c).
+func joinLate(cfg *launch.Config) {
+	dir := cfg.CgroupFD.Name()
+	b, err := os.ReadFile(filepath.Join(dir, "pids.max"))
+	if err != nil {
+		return
+	}
+	if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || n >= initThreads {
+		return
+	}
+	cfg.CgroupFD, cfg.Plan.Limit = nil, true
+	cfg.Limit = func(pid int) error {
+		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("moving the process into the container's cgroup: %w", err)
+		}
+		return nil
+	}
 }
 
 // execPlan is what the bundled runtime performs for the command.
@@ -135,7 +170,7 @@ func (e *Engine) execPlan(c *Container, t *ExecTarget, o ExecOptions) (*plan.Pla
 	if err != nil {
 		return nil, err
 	}
-	p, err := runtime.NewProcess(t.Spec, process, e.planOptions(c))
+	p, err := runtime.NewProcess(&specs.Spec{}, process, e.planOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("planning the command: %w", err)
 	}
@@ -157,7 +192,7 @@ func execProcess(c *Container, t *ExecTarget, o ExecOptions) (*specs.Process, er
 	}
 	security := c.Config.Security
 	security.Privileged = security.Privileged || o.Privileged
-	process := spec.Exec(t.Spec.Process, security, user, o.Env, o.Terminal)
+	process := spec.Exec(t.Process, security, user, o.Env, o.Terminal)
 	process.Args = o.Args
 	if o.Cwd != "" {
 		if !filepath.IsAbs(o.Cwd) {

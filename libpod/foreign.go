@@ -57,7 +57,7 @@ func (e *Engine) prepareForeign(c *Container, s *specs.Spec, root *rootMount) (*
 	if err := e.complement(c, rt, root, s); err != nil {
 		return nil, err
 	}
-	return &rt, e.writeBundle(c, s)
+	return &rt, errors.Join(e.writeBundle(c, "config.json", s), e.writeBundle(c, processFile, s.Process))
 }
 
 // name adds the command that can't be executed to the words of a runtime that leaves it out.

@@ -59,7 +59,7 @@ func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o
 		return 0, err
 	}
 	if o.Detach {
-		return 0, nil
+		return 0, e.leave(c, p.Console)
 	}
 	return waitForeign(p, relay)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -108,16 +109,10 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
-	bundle := make(chan error, 1)
-	go func() { bundle <- e.writeBundle(c, s) }() // nobody reads it before the container runs
-	conn, err := e.spawn(ctx, c, o, root, s, p)
-	if failed := <-bundle; failed != nil && err == nil {
-		if conn != nil {
-			conn.Close()
-		}
-		err = failed
+	if err := e.writeBundle(c, processFile, s.Process); err != nil {
+		return nil, err
 	}
-	return conn, err
+	return e.spawn(ctx, c, o, root, s, p)
 }
 
 func (e *Engine) cacheDir() string { return filepath.Join(e.paths.DataDir, "cache") }
@@ -129,14 +124,18 @@ func (e *Engine) planOptions(c *Container) runtime.Options {
 	return o
 }
 
-// writeBundle leaves config.json beside the run's other files: exec and other runtimes take their defaults from it.
-func (e *Engine) writeBundle(c *Container, s *specs.Spec) error {
-	b, err := json.Marshal(s)
+// processFile in the run directory is the process section of config.json: an exec takes its defaults from it. All of
+// config.json, which only other runtimes need, takes a millisecond to encode.
+const processFile = "process.json"
+
+// writeBundle leaves v beside the run's other files.
+func (e *Engine) writeBundle(c *Container, file string, v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("writing config.json: %w", err)
+		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	if err := os.WriteFile(filepath.Join(e.runDir(c.ID), "config.json"), b, 0o600); err != nil {
-		return fmt.Errorf("writing config.json: %w", err)
+	if err := os.WriteFile(filepath.Join(e.runDir(c.ID), file), b, 0o600); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil
 }
@@ -159,7 +158,7 @@ func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 		return &rootMount{file: f, path: c.Rootfs}, nil
 	}
 	if c.layer != nil {
-		return mountOverlay(c, *c.layer)
+		return e.mountOverlay(c, *c.layer)
 	}
 	s, err := e.store()
 	if err != nil {
@@ -169,13 +168,18 @@ func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 	if err != nil {
 		return nil, err
 	}
-	return mountOverlay(c, o)
+	return e.mountOverlay(c, o)
 }
 
-func mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
+func (e *Engine) mountOverlay(c *Container, o overlay.Options) (*rootMount, error) {
 	if c.RootfsCopy {
 		o.Lower = []string{c.Rootfs}
 	}
+	skeleton, err := e.skeleton()
+	if err != nil {
+		return nil, err
+	}
+	o.Lower = append(slices.Clone(o.Lower), skeleton)
 	f, err := o.Mount()
 	if err != nil {
 		return nil, fmt.Errorf("mounting the root of container %q: %w", c.Name, err)

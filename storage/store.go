@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	cs "go.podman.io/storage"
+	drivers "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/reexec"
 	"go.podman.io/storage/types"
 )
@@ -102,6 +104,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// Without it the library binds the store over itself, a mount that outlives the process.
 	opts.GraphDriverOptions = append(slices.Clone(opts.GraphDriverOptions), "overlay.skip_mount_home=true")
 	s.lib, err = cs.GetStore(opts)
+	if errors.Is(err, drivers.ErrIncompatibleFS) {
+		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: its file system can't hold overlay layers; name one on another in storage.conf, or within a container give it a volume or --tmpfs %s (%w)", opts.GraphRoot, filepath.Dir(opts.GraphRoot), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: %w; proa doctor checks the host", opts.GraphRoot, err)
 	}

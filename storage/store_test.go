@@ -1,4 +1,4 @@
-package storage
+package storage_test
 
 import (
 	"archive/tar"
@@ -10,58 +10,19 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/proa-containers/proa/storage"
+	"github.com/proa-containers/proa/storage/storagetest"
 	"go.podman.io/storage/pkg/lockfile"
-	"golang.org/x/sys/unix"
 )
 
-// TestMain runs the tests as uid 0 of a user and mount namespace of their own, so that they pass as an ordinary user.
-func TestMain(m *testing.M) {
-	if Reexec() {
-		return
-	}
-	if os.Getenv("STORAGE_TEST_INSIDE") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "STORAGE_TEST_INSIDE=1", fmt.Sprintf("STORAGE_TEST_UID=%d", os.Getuid()))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { storagetest.Main(m) }
 
-func open(t testing.TB) *Store {
-	t.Helper()
-	t.Setenv("CONTAINERS_STORAGE_CONF", "/dev/null")
-	dir, run := t.TempDir(), t.TempDir()
-	// The run root is on tmpfs, as XDG_RUNTIME_DIR is.
-	if err := unix.Mount("tmpfs", run, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(run, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := Open(context.Background(), Options{GraphRoot: dir + "/root:1", RunRoot: run, Rootless: true, OuterUID: 4711})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s
-}
+func open(t testing.TB) *storage.Store { return storagetest.Open(t, "") }
 
 // addImage adds an image of n layers, each with a file named after its number.
-func addImage(t testing.TB, s *Store, id string, n int) Image {
+func addImage(t testing.TB, s *storage.Store, id string, n int) storage.Image {
 	t.Helper()
 	parent := ""
 	for i := range n {
@@ -78,7 +39,7 @@ func addImage(t testing.TB, s *Store, id string, n int) Image {
 		}
 		parent = l.ID
 	}
-	i, err := s.CreateImage(NewImage{ID: id, Names: []string{"localhost/x:latest"}, TopLayer: parent, Manifest: []byte(`{"m":1}`), Config: []byte(`{}`)})
+	i, err := s.CreateImage(storage.NewImage{ID: id, Names: []string{"localhost/x:latest"}, TopLayer: parent, Manifest: []byte(`{"m":1}`), Config: []byte(`{}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +75,11 @@ func TestContainer(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := s.CreateContainer("c1", nil, image, volatile); !errors.Is(err, ErrExists) {
+			if _, err := s.CreateContainer("c1", nil, image, volatile); !errors.Is(err, storage.ErrExists) {
 				t.Errorf("second container of the same id: %v, want ErrExists", err)
 			}
 			if image != "" {
-				if _, err := s.DeleteImage(image); !errors.Is(err, ErrInUse) {
+				if _, err := s.DeleteImage(image); !errors.Is(err, storage.ErrInUse) {
 					t.Errorf("removing a used image: %v, want ErrInUse", err)
 				}
 			}
@@ -136,7 +97,7 @@ func TestContainer(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Overlay("c1"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Overlay("c1"); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("overlay of no container: %v, want ErrNotFound", err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -249,8 +210,8 @@ func TestOpenRefusesOtherDriver(t *testing.T) {
 		}
 		return
 	}
-	_, err := Open(context.Background(), Options{GraphRoot: t.TempDir(), RunRoot: t.TempDir()})
-	if !errors.Is(err, ErrDriver) {
+	_, err := storage.Open(context.Background(), storage.Options{GraphRoot: t.TempDir(), RunRoot: t.TempDir()})
+	if !errors.Is(err, storage.ErrDriver) {
 		t.Errorf("error is %v, want ErrDriver", err)
 	}
 }
@@ -258,11 +219,11 @@ func TestOpenRefusesOtherDriver(t *testing.T) {
 func BenchmarkContainer(b *testing.B) {
 	s := open(b)
 	addImage(b, s, imageID, 6)
-	opts := Options{GraphRoot: s.GraphRoot(), RunRoot: s.RunRoot(), Rootless: true, OuterUID: 4711}
+	opts := storage.Options{GraphRoot: s.GraphRoot(), RunRoot: s.RunRoot(), Rootless: true, OuterUID: 4711}
 	for b.Loop() {
 		s.Close()
 		var err error
-		if s, err = Open(context.Background(), opts); err != nil {
+		if s, err = storage.Open(context.Background(), opts); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := s.CreateContainer("c1", nil, imageID, true); err != nil {

@@ -177,23 +177,30 @@ func TestImageOfOtherArchitecture(t *testing.T) {
 	equal(t, "ps -aq", e.Proa("ps", "-aq").OK(t).Out(), "")
 }
 
+// TestDiskFull fills the user's disk in a pull: with the download of a layer, or with what is unpacked from a small one.
 func TestDiskFull(t *testing.T) {
 	harness.Requires(t, "root", "unshare", "setpriv")
-	reg, e := harness.StartRegistry(t, "", ""), env.Fresh(t)
-	img, big := baseImage(t), make([]byte, 24<<20)
-	if _, err := rand.Read(big); err != nil {
+	random := make([]byte, 24<<20)
+	if _, err := rand.Read(random); err != nil {
 		t.Fatal(err)
 	}
-	img.Layers = append(img.Layers, harness.Layer(harness.Entry{Name: "srv/big", Content: string(big)}))
-	reg.Push(t, "big:1", img)
-	script := "mount -t tmpfs -o size=16m,mode=700,uid=$0 none " + e.Home
-	proa := filepath.Join(e.Prefix, "bin/proa")
-	c := e.CommandIn(script, "sh", "-c", proa+" pull -q --tls-verify=false "+reg.Ref("big:1")+"; echo code=$?; "+proa+
-		" images -q; echo images=$?; find "+e.Home+" -size +64k | grep -v 'proa/\\|\\.db$'; true")
-	r := c.Run(t)
-	equal(t, "what is left", r.Stdout, "code=125\nimages=0\n")
-	if !strings.Contains(strings.ToLower(r.Stderr), "no space left") || !strings.Contains(r.Stderr, "free space in "+e.Home) || strings.Count(r.Stderr, "\n") != 1 {
-		t.Errorf("the error does not say that the disk is full: %s", r.Stderr)
+	reg := harness.StartRegistry(t, "", "")
+	for name, content := range map[string]string{"download": string(random), "unpack": strings.Repeat("0", 64<<20)} {
+		t.Run(name, func(t *testing.T) {
+			e, img := env.Fresh(t), baseImage(t)
+			img.Layers = append(img.Layers, harness.Layer(harness.Entry{Name: "srv/big", Content: content}))
+			reg.Push(t, name+":1", img)
+			script := "mount -t tmpfs -o size=16m,mode=700,uid=$0 none " + e.Home
+			proa, store := filepath.Join(e.Prefix, "bin/proa"), filepath.Join(e.Home, ".local/share/containers/storage")
+			c := e.CommandIn(script, "sh", "-c", proa+" pull -q --tls-verify=false "+reg.Ref(name+":1")+"; echo code=$?; "+proa+
+				" images -q; echo images=$?; find "+e.Home+" -size +64k | grep -v 'proa/\\|\\.db$'; ls "+store+"/proa-transfer "+store+
+				"/overlay/l; ls "+store+"/overlay | grep -E '^[0-9a-f]{64}$'; true")
+			r := c.Run(t)
+			equal(t, "what is left", r.Stdout, "code=125\nimages=0\n"+store+"/overlay/l:\n\n"+store+"/proa-transfer:\nlock\n")
+			if !strings.Contains(strings.ToLower(r.Stderr), "no space left") || !strings.Contains(r.Stderr, "free space in "+e.Home) || strings.Count(r.Stderr, "\n") != 1 {
+				t.Errorf("the error is not one sentence that says that the disk is full: %s", r.Stderr)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/proa-containers/proa/tests/harness"
 )
 
 func TestExec(t *testing.T) {
@@ -40,6 +42,18 @@ func TestExecDetached(t *testing.T) {
 	name := start(t, env, "sleep", "1000")
 	env.Proa("exec", "-d", name, "sh", "-c", "echo done > /tmp/f").OK(t)
 	env.Proa("exec", name, "sh", "-c", "while ! test -s /tmp/f; do sleep 0.05; done").OK(t)
+}
+
+// TestExecDetachedTerminal expects a command in the background to keep its terminal, and not to block on its output.
+func TestExecDetachedTerminal(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--runtime", "crun"}} {
+		if flags != nil {
+			harness.Requires(t, "crun")
+		}
+		name := start(t, env, append(flags, "--", "sleep", "1000")...)
+		env.Proa("exec", "-dt", name, "sh", "-c", "sleep 0.3; test -t 1 && head -c 300000 /dev/zero && echo done > /tmp/f").OK(t)
+		env.Proa("exec", name, "sh", "-c", "for i in $(seq 100); do test -s /tmp/f && exit; sleep 0.1; done; exit 1").OK(t)
+	}
 }
 
 func TestExecTerminal(t *testing.T) {

@@ -119,3 +119,45 @@ func TestPullProgressWithoutBars(t *testing.T) {
 		}
 	}
 }
+
+// TestPullAtOnce: pulls of one image at the same time help and don't hinder one another, and one that fails meanwhile
+// removes nothing of theirs.
+func TestPullAtOnce(t *testing.T) {
+	e := env.Fresh(t)
+	img, last := fourLayers(t)
+	whole := harness.LyingRegistry(t, img, func(_ string, b []byte) ([]byte, int) { return b, len(b) })
+	broken := harness.LyingRegistry(t, img, func(path string, b []byte) ([]byte, int) {
+		if strings.HasSuffix(path, last) {
+			return b[:len(b)/2], len(b) / 2
+		}
+		return b, len(b)
+	})
+	codes := make(chan int)
+	for n := range 6 {
+		addr := whole
+		if n%3 == 2 {
+			addr = broken
+		}
+		x := pull(e, "-q", addr+"/b:1").Exec(t.Context())
+		if err := x.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_ = x.Wait()
+			codes <- harness.ExitCode(x.ProcessState)
+		}()
+	}
+	ok := 0
+	for range 6 {
+		if <-codes == 0 {
+			ok++
+		}
+	}
+	if ok < 4 { // a broken one may find the layer that another brought
+		t.Errorf("%d of 4 sound pulls succeed", ok)
+	}
+	equal(t, "the image is whole", e.Proa("run", "--rm", "--network=none", whole+"/b:1", "sh", "-c", "cat /srv/* | wc -c").OK(t).Out(), "196608")
+	e.Proa("rmi", "-f", whole+"/b:1", broken+"/b:1").OK(t)
+	refused(t, pull(e, "-q", "127.0.0.1:1/x:1"), 125, "127.0.0.1:1") // the last one to fail may have left it to the next
+	pullLeftNothing(t, e)
+}

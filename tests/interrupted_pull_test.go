@@ -102,3 +102,22 @@ func TestPullKilled(t *testing.T) {
 	got := e.Proa("run", "--rm", "--network=none", whole+"/slow:1", "sh", "-c", "cat /srv/* | wc -c").OK(t).Out()
 	equal(t, "the image is whole", got, fmt.Sprint(3<<16))
 }
+
+// TestRunInterruptedInPull: Ctrl-C while run still pulls ends both, and leaves neither image nor container.
+func TestRunInterruptedInPull(t *testing.T) {
+	e := env.Fresh(t)
+	img, last := fourLayers(t)
+	addr, reached := harness.StallingRegistry(t, img, func(path string) bool { return strings.HasSuffix(path, last) })
+	e.WriteFile(t, filepath.Join(e.Home, ".config/containers/registries.conf"), fmt.Sprintf("[[registry]]\nlocation = %q\ninsecure = true\n", addr), 0o644)
+	term := e.Proa("run", "-it", "--network=none", "--name", "victim", addr+"/slow:1", "true").OnTerminal(t, 24, 80)
+	before := term.Settings(t)
+	<-reached
+	term.Type(t, "\x03")
+	equal(t, "exit code", fmt.Sprint(term.Wait(t)), "125")
+	term.Expect(t, "interrupted, nothing was kept")
+	if term.Settings(t) != before {
+		t.Error("the terminal's settings are not what they were")
+	}
+	equal(t, "ps -aq", e.Proa("ps", "-aq").OK(t).Out(), "")
+	pullLeftNothing(t, e)
+}

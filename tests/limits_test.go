@@ -105,6 +105,7 @@ func TestLimitMemoryKills(t *testing.T) {
 func TestLimitPids(t *testing.T) {
 	e := limited(t, "pids")
 	equal(t, "pids.max", inLimits(t, e, []string{"--pids-limit=7"}, "cat", "/sys/fs/cgroup/pids.max"), "7")
+	equal(t, "pids.current", inLimits(t, e, []string{"--pids-limit=1"}, "cat", "/sys/fs/cgroup/pids.current"), "1")
 	equal(t, "pids.max", inLimits(t, e, []string{"--pids-limit=-1"}, "cat", "/sys/fs/cgroup/pids.max"), "max")
 	r := runLimits(e, []string{"--pids-limit=5"}, "sh", "-c", "for i in 1 2 3 4 5 6; do sleep 9 & done").Run(t)
 	if r.Code == 0 || !strings.Contains(r.Stderr, "fork") {

@@ -1,7 +1,3 @@
-// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
-//
-//go:debug containermaxprocs=0
-
 // Package main is proa-init, the only program of proa that runs inside containers: the init of a container and
 // of each further process in it, its reaper, and the small resident processes. It is linked without cgo, kept
 // small, embedded into proa and run from a sealed memfd, so that no container can overwrite it.

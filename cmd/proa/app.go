@@ -1,7 +1,3 @@
-// Looking for a CPU quota of this process's cgroup would read its mount table at each start.
-//
-//go:debug containermaxprocs=0
-
 // Package main is the proa command line: it parses and validates arguments, calls the engine and prints.
 // It runs as the invoking user, inside the user namespace kept by the pause process (see libpod/rootless).
 package main

@@ -36,7 +36,7 @@ func Load(ctx context.Context, s *storage.Store, in io.Reader, name string, out 
 		return nil, err
 	}
 	defer w.close()
-	loaded, err := load(ctx, s, w, in, out)
+	loaded, err := load(ctx, w, in, out)
 	if err != nil {
 		w.undo()
 		return loaded, fmt.Errorf("load %q: %w", name, explainLoad(ctx, err, s))
@@ -48,17 +48,30 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	if ctx.Err() != nil {
 		return ErrInterrupted
 	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: it ends too early; make or copy the archive again (%w)", ErrCorrupt, oneLine{err})
+	}
 	if errors.Is(err, ErrArchive) || errors.Is(err, ErrConfig) {
 		return err
 	}
 	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
+		if errors.Is(r.kind, ErrCorrupt) {
+			r.text = "nothing was kept; make or copy the archive again"
+		}
 		return fmt.Errorf("%w; %s (%w)", r.kind, r.text, oneLine{err})
 	}
 	return err
 }
 
-func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
-	file, err := plainFile(ctx, w.dir, in)
+func load(ctx context.Context, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
+	// The archives' transports take no path with a colon, which the store's may have.
+	dir, err := os.Open(w.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	work := fmt.Sprintf("/proc/self/fd/%d", dir.Fd())
+	file, err := plainFile(ctx, work, in)
 	if err != nil {
 		return nil, err
 	}
@@ -66,14 +79,14 @@ func load(ctx context.Context, s *storage.Store, w *workspace, in io.Reader, out
 	if err != nil {
 		return nil, err
 	}
-	sys, err := systemContext(s, Access{}, Platform{}, w.dir)
+	sys, err := systemContext(w.store, Access{}, Platform{}, w.dir)
 	if err != nil {
 		return nil, err
 	}
 	if kind == "docker" {
-		return loadDocker(ctx, s, sys, file, out)
+		return loadDocker(ctx, w, sys, file, out)
 	}
-	return loadOCI(ctx, s, sys, w.dir, file, out)
+	return loadOCI(ctx, w, sys, work, file, out)
 }
 
 // plainFile puts the uncompressed archive into the workspace; the archive formats need to be read at random.
@@ -120,7 +133,7 @@ func kindOf(path string) (string, error) {
 			break
 		}
 		if err != nil {
-			return "", fmt.Errorf("%w (docker-archive or oci-archive, as proa save makes them): %w", ErrArchive, err)
+			return "", fmt.Errorf("%w (docker-archive or oci-archive, as docker save and podman save make them): %w", ErrArchive, err)
 		}
 		switch filepath.Clean(h.Name) {
 		case "manifest.json":
@@ -130,12 +143,12 @@ func kindOf(path string) (string, error) {
 		}
 	}
 	if !oci {
-		return "", fmt.Errorf("%w: it has neither a manifest.json (docker-archive) nor an index.json (oci-archive); to make an image of a root file system use an import", ErrArchive)
+		return "", fmt.Errorf("%w: it has neither a manifest.json (docker-archive) nor an index.json (oci-archive); a root file system runs without an image, with proa run --rootfs", ErrArchive)
 	}
 	return "oci", nil
 }
 
-func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
+func loadDocker(ctx context.Context, w *workspace, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
 	r, err := dockerarchive.NewReader(sys, file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
@@ -156,7 +169,7 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 			}
 			names = append(names, tags...)
 		}
-		one, err := loadOne(ctx, s, sys, refs[0], names, out)
+		one, err := loadOne(ctx, w, sys, refs[0], names, out)
 		if err != nil {
 			return loaded, err
 		}
@@ -165,7 +178,7 @@ func loadDocker(ctx context.Context, s *storage.Store, sys *types.SystemContext,
 	return loaded, nil
 }
 
-func loadOCI(ctx context.Context, s *storage.Store, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
+func loadOCI(ctx context.Context, w *workspace, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
 	root := filepath.Join(dir, "layout")
 	if err := unpack(ctx, file, root); err != nil {
 		return nil, err
@@ -188,7 +201,7 @@ func loadOCI(ctx context.Context, s *storage.Store, sys *types.SystemContext, di
 				break
 			}
 		}
-		one, err := loadOne(ctx, s, sys, ref, names, out)
+		one, err := loadOne(ctx, w, sys, ref, names, out)
 		if err != nil {
 			return loaded, err
 		}
@@ -253,7 +266,7 @@ func unpackFile(root *os.Root, name string, in io.Reader) error {
 	return f.Close()
 }
 
-func loadOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
+func loadOne(ctx context.Context, w *workspace, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
 	var full []string
 	var first reference.Named
 	for _, n := range names {
@@ -283,11 +296,11 @@ func loadOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, re
 			return Loaded{}, errors.Join(err, source.Close())
 		}
 	}
-	if id, err = copyImage(ctx, s, sys, src, first, id, out); err != nil {
+	if id, err = copyImage(ctx, w, sys, src, first, id, out); err != nil {
 		return Loaded{}, err
 	}
 	if len(full) > 1 {
-		if err := s.AddNames(id, full[1:]); err != nil {
+		if err := w.store.AddNames(id, full[1:]); err != nil {
 			return Loaded{}, err
 		}
 	}

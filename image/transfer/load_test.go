@@ -96,7 +96,7 @@ func TestLoadFailures(t *testing.T) {
 		"empty":                   {nil, ErrArchive},
 		"not an archive":          {bytes.Repeat([]byte("no archive "), 1000), ErrArchive},
 		"another tar":             {layer, ErrArchive},
-		"docker truncated":        {docker[:len(docker)/2], ErrArchive},
+		"docker truncated":        {docker[:len(docker)/2], ErrCorrupt},
 		"oci truncated":           {oci[:len(oci)-4096], nil},
 		"gzip truncated":          {compress(t, docker)[:200], ErrCorrupt},
 		"oci path traversal":      {escape.Bytes(), ErrArchive},

@@ -99,6 +99,7 @@ func (p *progress) draw(e types.ProgressProperties) {
 	case types.ProgressEventRead:
 		bar.SetCurrent(int64(e.Offset))
 	case types.ProgressEventDone, types.ProgressEventSkipped:
+		bar.SetCurrent(max(e.Artifact.Size, int64(e.Offset)))
 		bar.SetTotal(-1, true)
 	}
 }

@@ -85,7 +85,7 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 			return nil, explain(ctx, err, names[0], o.Access, s)
 		}
 	}
-	ids, err := pullNames(ctx, s, sys, names, local, o)
+	ids, err := pullNames(ctx, w, sys, names, local, o)
 	if err != nil {
 		w.undo()
 	}
@@ -106,11 +106,11 @@ func usable(s *storage.Store, ref string, p Platform) (*image.Image, error) {
 	return i, nil
 }
 
-func pullNames(ctx context.Context, s *storage.Store, sys *types.SystemContext, names []reference.Named, local *image.Image, o PullOptions) ([]string, error) {
+func pullNames(ctx context.Context, w *workspace, sys *types.SystemContext, names []reference.Named, local *image.Image, o PullOptions) ([]string, error) {
 	var ids []string
 	var errs []error
 	for _, name := range names {
-		id, err := pullOne(ctx, s, sys, name, local, o)
+		id, err := pullOne(ctx, w, sys, name, local, o)
 		if err == nil {
 			ids = append(ids, id)
 			if !o.AllTags {
@@ -118,7 +118,7 @@ func pullNames(ctx context.Context, s *storage.Store, sys *types.SystemContext, 
 			}
 			continue
 		}
-		errs = append(errs, explain(ctx, err, name, o.Access, s))
+		errs = append(errs, explain(ctx, err, name, o.Access, w.store))
 		if o.AllTags || ctx.Err() != nil {
 			return nil, errs[len(errs)-1]
 		}
@@ -197,7 +197,7 @@ func allTags(ctx context.Context, sys *types.SystemContext, name reference.Named
 	return names, nil
 }
 
-func pullOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, name reference.Named, local *image.Image, o PullOptions) (string, error) {
+func pullOne(ctx context.Context, w *workspace, sys *types.SystemContext, name reference.Named, local *image.Image, o PullOptions) (string, error) {
 	ref, err := docker.NewReference(name)
 	if err != nil {
 		return "", err
@@ -216,7 +216,7 @@ func pullOne(ctx context.Context, s *storage.Store, sys *types.SystemContext, na
 	if err := checkPlatform(ctx, sys, src, o.Platform); err != nil {
 		return "", errors.Join(err, source.Close())
 	}
-	return copyImage(ctx, s, sys, src, name, "", o.Output)
+	return copyImage(ctx, w, sys, src, name, "", o.Output)
 }
 
 // checkPlatform refuses an image that is not for the platform asked for, or for this host, before a layer is fetched.

@@ -9,67 +9,21 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/storage"
+	"github.com/proa-containers/proa/storage/storagetest"
 )
 
-// TestMain runs the tests as uid 0 of a user and mount namespace of their own, so that they pass as an ordinary user.
-func TestMain(m *testing.M) {
-	if storage.Reexec() {
-		return
-	}
-	if os.Getenv("TRANSFER_TEST_INSIDE") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "TRANSFER_TEST_INSIDE=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { storagetest.Main(m) }
 
-// open makes a store in a tmpfs of a size, so that a disk can be full.
-func open(t *testing.T, size string) *storage.Store {
-	t.Helper()
-	home, dir := t.TempDir(), t.TempDir()
-	for key, value := range map[string]string{
-		"HOME": home, "XDG_RUNTIME_DIR": home, "XDG_CONFIG_HOME": "", "XDG_CACHE_HOME": "", "REGISTRY_AUTH_FILE": "", "DOCKER_CONFIG": "",
-		"CONTAINERS_STORAGE_CONF": "/dev/null", "CONTAINERS_REGISTRIES_CONF": "/dev/null",
-	} {
-		t.Setenv(key, value)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatal(err)
-	}
-	s, err := storage.Open(context.Background(), storage.Options{GraphRoot: dir + "/root", RunRoot: home + "/run", Rootless: true, OuterUID: 4711})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.Close()
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
+// open makes a store on a disk of a size, which can be full.
+func open(t *testing.T, size string) *storage.Store { return storagetest.Open(t, size) }
 
 // emptyStore checks that neither image nor layer nor download is left.
 func emptyStore(t *testing.T, s *storage.Store) {

@@ -14,8 +14,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
+	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/pkg/sysregistriesv2"
 	"go.podman.io/image/v5/signature"
 	istorage "go.podman.io/image/v5/storage"
@@ -179,13 +181,20 @@ func (o *opened) NewImageSource(context.Context, *types.SystemContext) (types.Im
 }
 
 // copyImage copies from src, which it closes, to the store under name (nil: under its id alone) and returns the image's id.
-func copyImage(ctx context.Context, s *storage.Store, sys *types.SystemContext, src *opened, name reference.Named, id string, out Output) (string, error) {
+func copyImage(ctx context.Context, w *workspace, sys *types.SystemContext, src *opened, name reference.Named, id string, out Output) (string, error) {
 	policy, err := policyContext(sys)
 	if err != nil {
 		return "", errors.Join(err, src.source.Close())
 	}
 	defer func() { _ = policy.Destroy() }()
-	dest, err := istorage.Transport.NewStoreReference(s.Library(), name, id)
+	blobs, err := layerBlobs(ctx, sys, src.source)
+	if err == nil {
+		err = w.expect(blobs)
+	}
+	if err != nil {
+		return "", errors.Join(err, src.source.Close())
+	}
+	dest, err := istorage.Transport.NewStoreReference(w.store.Library(), name, id)
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("name image in storage: %w", err), src.source.Close())
 	}
@@ -207,4 +216,34 @@ func copyImage(ctx context.Context, s *storage.Store, sys *types.SystemContext, 
 		return "", fmt.Errorf("look up the new image: %w", err)
 	}
 	return img.ID, nil
+}
+
+// layerBlobs are the digests of the layers that will be copied.
+func layerBlobs(ctx context.Context, sys *types.SystemContext, src types.ImageSource) ([]digest.Digest, error) {
+	blob, mime, err := src.GetManifest(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if manifest.MIMETypeIsMultiImage(mime) {
+		list, err := manifest.ListFromBlob(blob, mime)
+		if err != nil {
+			return nil, err
+		}
+		chosen, err := list.ChooseInstance(sys)
+		if err != nil {
+			return nil, err
+		}
+		if blob, mime, err = src.GetManifest(ctx, &chosen); err != nil {
+			return nil, err
+		}
+	}
+	m, err := manifest.FromBlob(blob, mime)
+	if err != nil {
+		return nil, err
+	}
+	var blobs []digest.Digest
+	for _, l := range m.LayerInfos() {
+		blobs = append(blobs, l.Digest)
+	}
+	return blobs, nil
 }

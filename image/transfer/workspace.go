@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/storage"
@@ -30,9 +32,12 @@ type workspace struct {
 	journal
 }
 
+// journal tells which layers are the transfer's own: those that were not there before it and are made of the blobs it
+// brings. Layers without an image may also be another tool's, which is about to make one of them.
 type journal struct {
-	Layers  []string  `json:"layers"`
-	Started time.Time `json:"started"`
+	Layers  []string        `json:"layers"`
+	Started time.Time       `json:"started"`
+	Blobs   []digest.Digest `json:"blobs"`
 }
 
 const journalFile = "journal.json"
@@ -77,6 +82,19 @@ func (w *workspace) begin(base string) error {
 	if w.dir, err = os.MkdirTemp(base, "t-"); err != nil {
 		return err
 	}
+	return w.write()
+}
+
+// expect adds to the journal what is about to be copied.
+func (w *workspace) expect(blobs []digest.Digest) error {
+	w.Blobs = append(w.Blobs, blobs...)
+	if err := w.write(); err != nil {
+		return fmt.Errorf("write transfer journal: %w", err)
+	}
+	return nil
+}
+
+func (w *workspace) write() error {
 	data, err := json.Marshal(w.journal)
 	if err != nil {
 		return err
@@ -124,7 +142,7 @@ func (w *workspace) sweepKilled(base string) error {
 	return nil
 }
 
-// removeAdded removes the layers that came after the journal was begun and belong to no image and no container. The store
+// removeAdded removes the layers that the journal calls its own and belong to no image and no container. The store
 // refuses to remove a layer that another stands on, so the topmost go first.
 func removeAdded(s *storage.Store, j journal) error {
 	layers, err := s.Layers()
@@ -138,7 +156,7 @@ func removeAdded(s *storage.Store, j journal) error {
 	for range layers {
 		removed := false
 		for _, l := range layers {
-			if before[l.ID] || l.Created.Before(j.Started) {
+			if before[l.ID] || l.Created.Before(j.Started) || !slices.Contains(j.Blobs, l.Compressed) && !slices.Contains(j.Blobs, l.DiffID) {
 				continue
 			}
 			err := s.DeleteLayer(l.ID)

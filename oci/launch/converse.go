@@ -46,6 +46,10 @@ func (c *Config) converse(fd int, p *Process) error {
 			continue
 		case plan.MsgPrepare:
 			err = c.prepare(p.Pid)
+		case plan.MsgLimit:
+			if c.Limit != nil {
+				err = c.Limit(p.Pid)
+			}
 		case plan.MsgRuntimeHooks:
 			if c.Hooks != nil {
 				state, err = c.Hooks(p.Pid)

@@ -22,7 +22,8 @@ type Config struct {
 	// InitFD is proa-init, in a sealed memfd or any file.
 	InitFD *os.File
 	Plan   *plan.Plan
-	// RootFD is the root filesystem as a detached mount; nil to use Plan.Root.Path.
+	// RootFD is the root filesystem as a detached mount; nil to use Plan.Root.Path. For Exec it is the container's root
+	// directory, needed where the container has no mount namespace of its own.
 	RootFD                *os.File
 	Stdin, Stdout, Stderr *os.File // nil is /dev/null
 	// Preserve become descriptors 3 and up of the command.
@@ -41,6 +42,9 @@ type Config struct {
 	Hooks func(pid int) (state []byte, err error)
 	// Prepare is called before the init does anything, if Plan.Prepare wants it: it sets up the cgroups.
 	Prepare func(pid int) error
+	// Limit is called when the init is about to become the command, if Plan.Limit wants it: it limits the processes of
+	// the cgroup, or moves the init there.
+	Limit func(pid int) error
 	// JoinHelper is a program that, given _PROA_JOIN_USERNS=USERNS:EXEC, joins the user namespace of descriptor
 	// USERNS and executes descriptor EXEC with its own arguments. It is needed to enter a user namespace, which a
 	// process with several threads can't.

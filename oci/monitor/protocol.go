@@ -36,6 +36,7 @@ const (
 
 	Stdin    byte = 'i' // client to monitor: bytes for the container
 	StdinEOF byte = 'e' // client to monitor: close its standard input
+	Hold     byte = 'h' // client to monitor: keep the terminal whose master comes along until its end
 	Resize   byte = 'w' // client to monitor: a JSON Size
 	Stdout   byte = 'o' // monitor to client
 	Stderr   byte = 'r' // monitor to client
@@ -77,6 +78,7 @@ type Config struct {
 	Runtime    *driver.Runtime `json:",omitempty"` // in place of the bundled one
 	HasRoot    bool            // the root's descriptor, a detached mount, comes along
 	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute
+	PidsMax    int64           `json:",omitempty"` // for CgroupDir's pids.max when the init has the threads it needs
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
@@ -90,6 +92,7 @@ type Config struct {
 type Log struct {
 	Driver   string // k8s-file, json-file, passthrough or none
 	Path     string `json:",omitempty"`
+	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
 }

@@ -93,6 +93,11 @@ func invokeError(name string, err error) error {
 // reachable for the user. The filter comes as late as it can: it may forbid what the steps before it call.
 func (p *performer) become() error {
 	pr := &p.Process
+	if p.Limit { // while the system calls of the conversation are allowed
+		if _, err := p.link.await(plan.MsgLimit); err != nil {
+			return err
+		}
+	}
 	if err := p.setLimits(); err != nil {
 		return err
 	}

@@ -75,6 +75,16 @@ func (p *performer) execJoined() error {
 			return fail("join the container's mount namespace", err)
 		}
 	}
+	if p.FDs.Root != 0 {
+		// A container that shares a mount namespace has only its root directory to tell it from others.
+		if err := unix.Fchdir(p.FDs.Root); err != nil {
+			return fail("enter the container's root", err)
+		}
+		if err := unix.Chroot("."); err != nil {
+			return fail("change the root to the container's", err)
+		}
+		unix.Close(p.FDs.Root)
+	}
 	if p.Process.Terminal {
 		if err := p.execConsole(); err != nil {
 			return err

@@ -16,6 +16,8 @@ import (
 //	MsgGo     ->
 //	          <- MsgConsole        (with the pty master's descriptor)
 //	          <- MsgCreated        (with a fifo; the launcher leaves)
+//	          <- MsgLimit          (the threads that it needs are there)
+//	MsgGo     ->
 //	          <- MsgError | EOF
 const (
 	MsgPlan         = 'P'
@@ -23,6 +25,7 @@ const (
 	MsgRuntimeHooks = 'h'
 	MsgConsole      = 'c'
 	MsgCreated      = 'r'
+	MsgLimit        = 'l'
 	MsgError        = 'e'
 	MsgForked       = 'f' // body: Go, with Pid
 	MsgGo           = 'g' // body: Go

@@ -31,6 +31,9 @@ type Plan struct {
 	CgroupDirs []string `json:"cgroups,omitempty"`
 	// Prepare makes the init wait for the launcher's Prepare callback before it does anything.
 	Prepare bool `json:"prepare,omitempty"`
+	// Limit makes the init wait for the launcher's Limit callback last of all: the limit of a cgroup on processes counts
+	// threads, and an init has more of them than a command may be allowed.
+	Limit bool `json:"limit,omitempty"`
 	// JoinFlags are the CLONE_NEW* namespaces of FDs.Target an exec's init enters itself, and forks, when the
 	// launcher could not: an unprivileged launcher has rights over a container's namespaces only in its user namespace.
 	JoinFlags int `json:"joinFlags,omitempty"`
@@ -47,7 +50,7 @@ type Plan struct {
 // FDs are the descriptors an init inherits besides 0-2. Zero means absent.
 type FDs struct {
 	Preserve int   `json:"preserve,omitempty"` // 3 .. 3+Preserve-1 stay open in the container
-	Root     int   `json:"root,omitempty"`     // detached mount of the root filesystem
+	Root     int   `json:"root,omitempty"`     // detached mount of the root filesystem; for exec, the root directory to change to
 	Fifo     int   `json:"fifo,omitempty"`     // O_PATH handle of the fifo that holds the start back
 	Target   int   `json:"target,omitempty"`   // pidfd or mount namespace to enter (exec)
 	IDMaps   []int `json:"idmaps,omitempty"`   // user namespaces of idmapped mounts

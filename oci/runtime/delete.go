@@ -46,7 +46,7 @@ func (r *Runtime) remove(rec *Record) error {
 		return err
 	}
 	if cg != nil {
-		if !rec.hasOwnPids() {
+		if !rec.hasOwn(specs.PIDNamespace) {
 			if err := r.killAll(rec, unix.SIGKILL); err != nil {
 				return err
 			}
@@ -99,10 +99,11 @@ func (r *Runtime) end(rec *Record) error {
 	}
 }
 
-// hasOwnPids reports whether the kernel kills everything when the container's process ends.
-func (r *Record) hasOwnPids() bool {
+// hasOwn reports whether a namespace was made for the container. When its pid namespace was, the kernel kills everything
+// in it when the container's process ends.
+func (r *Record) hasOwn(t specs.LinuxNamespaceType) bool {
 	for _, n := range r.Config.Linux.Namespaces {
-		if n.Type == specs.PIDNamespace {
+		if n.Type == t {
 			return n.Path == ""
 		}
 	}

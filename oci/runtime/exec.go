@@ -3,8 +3,12 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
+	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/oci/launch"
 )
@@ -53,18 +57,19 @@ func (r *Runtime) Exec(id string, process *specs.Process, opts ExecOptions) (*la
 	for fd := 3; fd < 3+opts.Preserve; fd++ {
 		c.Preserve = append(c.Preserve, os.NewFile(uintptr(fd), "preserved"))
 	}
-	cg, err := loadCgroup(rec)
-	if err != nil {
+	if !rec.hasOwn(specs.MountNamespace) {
+		if c.RootFD, err = os.OpenFile(fmt.Sprintf("/proc/%d/root", rec.Pid), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+			return nil, fmt.Errorf("open the container's root: %w", err)
+		}
+		defer c.RootFD.Close()
+	}
+	if c.CgroupFD, err = rec.openCgroup(); err != nil {
 		return nil, err
 	}
-	if cg != nil {
-		p.Prepare = true
-		c.Prepare = func(pid int) error {
-			if err := cg.AddPid("", pid); err != nil {
-				return fmt.Errorf("enter the container's cgroup: %w", err)
-			}
-			return nil
-		}
+	if c.CgroupFD != nil {
+		defer c.CgroupFD.Close()
+	} else if err := enterLater(rec, c); err != nil {
+		return nil, err
 	}
 	proc, err := launch.Exec(c, rec.Pid, pidfd)
 	if err != nil {
@@ -76,4 +81,39 @@ func (r *Runtime) Exec(id string, process *specs.Process, opts ExecOptions) (*la
 		}
 	}
 	return proc, nil
+}
+
+// openCgroup is the cgroup v2 that a further process is born in: where the container's first process is by now, which
+// may have moved deeper when it is an init of its own. Nil without one.
+func (r *Record) openCgroup() (*os.File, error) {
+	dir, ok := r.CgroupPaths[""]
+	if !ok || !cgroups.IsCgroup2UnifiedMode() {
+		return nil, nil
+	}
+	if own, err := cgroups.ParseCgroupFile(fmt.Sprintf("/proc/%d/cgroup", r.Pid)); err == nil {
+		if now := filepath.Join("/sys/fs/cgroup", own[""]); strings.HasPrefix(now, dir+"/") {
+			dir = now
+		}
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the container's cgroup: %w", err)
+	}
+	return f, nil
+}
+
+// enterLater moves a process to the cgroups v1 of the container.
+func enterLater(rec *Record, c *launch.Config) error {
+	cg, err := loadCgroup(rec)
+	if err != nil || cg == nil {
+		return err
+	}
+	c.Plan.Prepare = true
+	c.Prepare = func(pid int) error {
+		if err := cg.AddPid("", pid); err != nil {
+			return fmt.Errorf("enter the container's cgroup: %w", err)
+		}
+		return nil
+	}
+	return nil
 }

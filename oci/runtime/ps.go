@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,7 +53,7 @@ func (r *Runtime) pids(rec *Record) ([]int, error) {
 			continue
 		}
 		var st unix.Stat_t
-		if rec.hasOwnPids() && unix.Stat(dir+"/ns/pid", &st) == nil && st.Ino == own.Ino {
+		if rec.hasOwn(specs.PIDNamespace) && unix.Stat(dir+"/ns/pid", &st) == nil && st.Ino == own.Ino {
 			in[pid] = true
 		}
 		parent[pid] = parentOf(dir)

@@ -59,7 +59,9 @@ func (d *Delegation) Command(args ...string) *Cmd {
 }
 
 // Proa is Command for proa.
-func (d *Delegation) Proa(args ...string) *Cmd { return d.Command(append([]string{"proa"}, args...)...) }
+func (d *Delegation) Proa(args ...string) *Cmd {
+	return d.Command(append([]string{"proa"}, args...)...)
+}
 
 // Cgroups are the cgroups in the subtree but the session's, by their paths in it.
 func (d *Delegation) Cgroups(t testing.TB) []string {

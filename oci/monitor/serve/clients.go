@@ -2,6 +2,7 @@ package serve
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"sync"
 
@@ -68,11 +69,16 @@ func (c *clients) receive(conn *monitor.Conn) {
 	defer c.drop(conn)
 	buf := make([]byte, monitor.MaxPayload+1)
 	for {
-		kind, payload, err := conn.Receive(buf)
+		kind, payload, files, err := conn.ReceiveFiles(buf)
 		if err != nil {
 			return
 		}
+		if kind != monitor.Hold {
+			closeAll(files)
+		}
 		switch kind {
+		case monitor.Hold:
+			hold(files)
 		case monitor.Stdin:
 			c.writeStdin(payload)
 		case monitor.StdinEOF:
@@ -83,6 +89,17 @@ func (c *clients) receive(conn *monitor.Conn) {
 				resize(c.console, s)
 			}
 		}
+	}
+}
+
+// hold reads terminals until nobody has them open any more: without a reader a command would block on its output, and
+// without a holder it would get a hangup.
+func hold(masters []*os.File) {
+	for _, f := range masters {
+		go func() {
+			defer f.Close()
+			io.Copy(io.Discard, f)
+		}()
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -37,19 +38,36 @@ func openLog(l monitor.Log) (logger, error) {
 	default:
 		return nil, fmt.Errorf("unknown log driver %q", l.Driver)
 	}
-	f, err := os.OpenFile(l.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the log: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening the log: %w", err)
-	}
-	log := &fileLog{opts: l, f: f, size: st.Size(), encode: encode}
+	log := &fileLog{opts: l, encode: encode}
 	if l.Driver == "json-file" {
 		log.held = map[string][]byte{}
 	}
-	return log, nil
+	if l.Lazy {
+		return log, nil
+	}
+	return log, log.open()
+}
+
+func (l *fileLog) open() error {
+	f, err := os.OpenFile(l.opts.Path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	l.f, l.size = f, st.Size()
+	return nil
+}
+
+// openLate makes a lazy log.
+func (l *fileLog) openLate() error {
+	if err := os.MkdirAll(filepath.Dir(l.opts.Path), 0o700); err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	return l.open()
 }
 
 // fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
@@ -57,7 +75,7 @@ func openLog(l monitor.Log) (logger, error) {
 // a character waits for its end.
 type fileLog struct {
 	opts   monitor.Log
-	f      *os.File
+	f      *os.File // nil before the first output of a lazy log
 	size   int64
 	buf    bytes.Buffer
 	held   map[string][]byte // by stream; nil where any byte can be written
@@ -92,6 +110,11 @@ func cutCharacter(b []byte) int {
 func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
+	}
+	if l.f == nil {
+		if err := l.openLate(); err != nil {
+			return err
+		}
 	}
 	now := time.Now()
 	l.buf.Reset()
@@ -140,7 +163,10 @@ func (l *fileLog) close() error {
 	for stream, rest := range l.held {
 		errs = append(errs, l.writeWhole(stream, rest))
 	}
-	return errors.Join(append(errs, l.f.Close())...)
+	if l.f != nil {
+		errs = append(errs, l.f.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // encodeK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).

@@ -229,6 +229,16 @@ func (s *server) launch() (*monitor.Init, error) {
 	}
 	s.cfg.Plan = nil
 	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
+	if s.cfg.PidsMax > 0 {
+		p.Limit = true
+		c.Limit = func(int) error {
+			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
+			if err := os.WriteFile(file, strconv.AppendInt(nil, s.cfg.PidsMax, 10), 0); err != nil {
+				return fmt.Errorf("limiting the container's processes: %w", err)
+			}
+			return nil
+		}
+	}
 	defer s.closeInherited()
 	child, err := s.stdio(&c)
 	if err != nil {
