@@ -236,6 +236,13 @@ func (e *Engine) thaw(c *Container) error {
 	if err != nil {
 		return nil
 	}
+	if e.frozenV1(c.ID) {
+		for _, dir := range e.cgroupsOf(c.ID) {
+			if strings.Contains(dir, "/freezer/") {
+				return cgroup.FreezeV1(dir, false)
+			}
+		}
+	}
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		file := filepath.Join(root, unifiedPath(string(b)), "cgroup.freeze")
 		if os.WriteFile(file, []byte("0"), 0) == nil {

@@ -30,13 +30,14 @@ type Container struct {
 	Terminal    bool
 	Log         monitor.Log
 	StopSignal  string
-	StopTimeout int // seconds
+	StopTimeout *int // seconds, -1 for ever; nil: defaultStopTimeout
 	Labels      map[string]string
 	Annotations map[string]string
 	Rootfs      string // a directory in place of an image
 	RootfsCopy  bool   // --rootfs PATH:O: changes go to an overlay
 	Runtime     string
 	Platform    string
+	Standing    bool // made by create: it goes when it has run, not before
 	Last        *Run `json:",omitempty"`
 
 	layer *overlay.Options // of a layer just made: Run need not look it up again
@@ -109,7 +110,7 @@ func (e *Engine) Status(c *Container) Status {
 	if readJSON(exitFile, &exit) != nil {
 		if alive(init) {
 			st.State, st.PID = Running, init.PID
-			if frozen(init.PID) {
+			if frozen(init.PID) || e.frozenV1(c.ID) {
 				st.State = Paused
 			}
 			return st

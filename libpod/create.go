@@ -121,9 +121,6 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if p.Cwd != "" && !filepath.IsAbs(p.Cwd) {
 		return fmt.Errorf("invalid working directory %q: it must be an absolute path", p.Cwd)
 	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = defaultStopTimeout
-	}
 	if c.Log.Driver == "" {
 		c.Log.Driver = "k8s-file"
 	}
@@ -161,8 +158,8 @@ func fromImage(c *Container, img *image.Image) {
 	if c.StopSignal == "" {
 		c.StopSignal = cfg.StopSignal
 	}
-	if cfg.StopTimeout != nil && c.StopTimeout == 0 {
-		c.StopTimeout = *cfg.StopTimeout
+	if c.StopTimeout == nil {
+		c.StopTimeout = cfg.StopTimeout
 	}
 	labels := maps.Clone(cfg.Labels)
 	if labels == nil {

@@ -61,17 +61,17 @@ func TestFromImage(t *testing.T) {
 			t.Errorf("%q and %q run %q, want %q", c.entry, c.cmd, x.Config.Process.Args, c.want)
 		}
 	}
-	x := &Container{StopSignal: "SIGHUP", StopTimeout: 3, Labels: map[string]string{"k": "mine"}}
+	x := &Container{StopSignal: "SIGHUP", StopTimeout: new(3), Labels: map[string]string{"k": "mine"}}
 	x.Config.Process = spec.Process{Env: []string{"A=mine"}, Cwd: "/mine", User: "mine"}
 	fromImage(x, img)
 	p := x.Config.Process
-	if strings.Join(p.Env, " ") != "A=image B=image A=mine" || p.Cwd != "/mine" || p.User != "mine" || x.StopSignal != "SIGHUP" || x.StopTimeout != 3 ||
+	if strings.Join(p.Env, " ") != "A=image B=image A=mine" || p.Cwd != "/mine" || p.User != "mine" || x.StopSignal != "SIGHUP" || *x.StopTimeout != 3 ||
 		x.Labels["k"] != "mine" || x.Labels["l"] != "image" {
 		t.Errorf("%+v %+v", x, p)
 	}
 	y := &Container{}
 	fromImage(y, img)
-	if y.Config.Process.Cwd != "/image" || y.Config.Process.User != "image" || y.StopSignal != "SIGINT" || y.StopTimeout != 10 {
+	if y.Config.Process.Cwd != "/image" || y.Config.Process.User != "image" || y.StopSignal != "SIGINT" || *y.StopTimeout != 10 {
 		t.Errorf("%+v", y)
 	}
 	if img.Config.Labels["k"] != "image" {
@@ -91,7 +91,7 @@ func TestIncomplete(t *testing.T) {
 	if err := e.complete(c, nil); err != nil {
 		t.Fatal(err)
 	}
-	if c.Log.Driver != "k8s-file" || filepath.Dir(c.Log.Path) != e.dataDir(c.ID) || c.StopTimeout != 10 || len(c.ID) != 64 || time.Since(c.Created) > time.Hour {
+	if c.Log.Driver != "k8s-file" || filepath.Dir(c.Log.Path) != e.dataDir(c.ID) || c.StopTimeout != nil || len(c.ID) != 64 || time.Since(c.Created) > time.Hour {
 		t.Errorf("%+v", c)
 	}
 }

@@ -34,7 +34,7 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 	if readJSON(filepath.Join(e.runDir(c.ID), monitor.InitFile), &init) != nil || !alive(init) {
 		return nil, notRunning()
 	}
-	if frozen(init.PID) {
+	if frozen(init.PID) || e.frozenV1(c.ID) {
 		return nil, &WrongStateError{c.Name, Paused, "is paused: unpause it first"}
 	}
 	fd, err := unix.PidfdOpen(init.PID, 0)

@@ -58,7 +58,7 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 	if !c.AutoRemove && c.Runtime != "" && st.State == Created && st.MonitorPID == 0 {
 		return e.clearUnstarted(c)
 	}
-	if !c.AutoRemove || st.State != Created || st.MonitorPID != 0 {
+	if !c.AutoRemove || c.Standing || st.State != Created || st.MonitorPID != 0 {
 		return nil
 	}
 	unlock, err := e.tryLock(c.ID)

@@ -112,7 +112,7 @@ type InspectedConfig struct {
 	Labels                                  map[string]string
 	Annotations                             map[string]string `json:",omitempty"`
 	StopSignal                              string
-	StopTimeout                             int
+	StopTimeout                             *int         `json:",omitempty"`
 	Healthcheck                             *spec.Health `json:",omitempty"`
 }
 

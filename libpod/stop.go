@@ -39,7 +39,10 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if err != nil {
 		return err
 	}
-	seconds := c.StopTimeout
+	seconds := defaultStopTimeout
+	if c.StopTimeout != nil {
+		seconds = *c.StopTimeout
+	}
 	if timeout != nil {
 		seconds = *timeout
 	}
@@ -72,6 +75,26 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 		return err
 	}
 	return e.settleSoon(c)
+}
+
+// Restart stops the container, if it runs, and starts it again.
+func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout *int) error {
+	if c.AutoRemove && e.Status(c).State == Running {
+		return fmt.Errorf("container %q can't be restarted: it is removed when it stops (--rm)", c.Name)
+	}
+	if err := e.Stop(ctx, c, sig, timeout); err != nil {
+		return err
+	}
+	r, err := e.state.Find(c.ID) // as the stop has left it
+	if err != nil {
+		return err
+	}
+	now, err := decode(r)
+	if err != nil {
+		return err
+	}
+	_, err = e.Start(ctx, now, StartOptions{})
+	return err
 }
 
 // Kill sends a signal to the container's init.

@@ -11,11 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	cs "go.podman.io/storage"
+	drivers "go.podman.io/storage/drivers"
+	"go.podman.io/storage/pkg/homedir"
 	"go.podman.io/storage/pkg/reexec"
 	"go.podman.io/storage/types"
 )
@@ -77,6 +80,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open storage: read storage.conf: %w; mend it or move it away", err)
 	}
+	if o.Rootless {
+		if err := usersRoots(&opts); err != nil {
+			return nil, fmt.Errorf("open storage: %w", err)
+		}
+	}
 	if o.GraphRoot != "" {
 		opts.GraphRoot = o.GraphRoot
 	}
@@ -102,10 +110,33 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// Without it the library binds the store over itself, a mount that outlives the process.
 	opts.GraphDriverOptions = append(slices.Clone(opts.GraphDriverOptions), "overlay.skip_mount_home=true")
 	s.lib, err = cs.GetStore(opts)
+	if errors.Is(err, drivers.ErrIncompatibleFS) {
+		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: its file system can't hold overlay layers; name one on another in storage.conf, or within a container give it a volume or --tmpfs %s (%w)", opts.GraphRoot, filepath.Dir(opts.GraphRoot), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open storage in %q, the graphroot of storage.conf: %w; proa doctor checks the host", opts.GraphRoot, err)
 	}
 	return s, nil
+}
+
+// usersRoots replaces root's directories, which the storage.conf of some distributions names for everybody (Fedora's
+// does) and which Podman up to 5 takes to be meant for root alone.
+func usersRoots(opts *types.StoreOptions) error {
+	if opts.GraphRoot == "/var/lib/containers/storage" {
+		data, err := homedir.GetDataHome()
+		if err != nil {
+			return err
+		}
+		opts.GraphRoot = filepath.Join(data, "containers", "storage")
+	}
+	if opts.RunRoot == "/run/containers/storage" || opts.RunRoot == "/var/run/containers/storage" {
+		run, err := homedir.GetRuntimeDir()
+		if err != nil {
+			return err
+		}
+		opts.RunRoot = filepath.Join(run, "containers")
+	}
+	return nil
 }
 
 // inUserNamespace: overlay's trusted.* attributes need the initial user namespace, whose map is the identity.

@@ -183,6 +183,19 @@ func TestDoctorReadsConfiguration(t *testing.T) {
 	}
 }
 
+// TestStorageConfOfADistribution has the file that Fedora ships, which names root's directories for everybody.
+func TestStorageConfOfADistribution(t *testing.T) {
+	harness.Requires(t, "root", "unshare")
+	const fedora = `mkdir -p /usr/share/containers && mount -t tmpfs -o mode=755 none /usr/share/containers && printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' > /usr/share/containers/storage.conf`
+	e := env.Fresh(t)
+	want := e.Home + "/.local/share/containers/storage"
+	equal(t, "graphroot", e.CommandIn(fedora, "proa", "info", "--format", "{{.DockerRootDir}}").OK(t).Out(), want)
+	if c := diagnose(t, e.CommandIn(fedora, "proa", "doctor"))["storage"]; c.Status == "missing" || !strings.HasPrefix(c.Found, want+" on ") {
+		t.Errorf("got %+v", c)
+	}
+	e.CommandIn(fedora, "proa", "run", "--rm", "hello").OK(t)
+}
+
 // TestDoctorRemedies breaks a machine, does what doctor says, and wants it whole.
 func TestDoctorRemedies(t *testing.T) {
 	harness.Requires(t, "root", "vm")

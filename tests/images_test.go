@@ -127,6 +127,21 @@ func TestRmiSeveral(t *testing.T) {
 	pullLeftNothing(t, e)
 }
 
+func TestRmiAll(t *testing.T) {
+	e, _ := labelled(t)
+	name := containerName(t)
+	e.Proa("run", "--network=none", "--name", name, "middle:1", "true").OK(t)
+	refused(t, e.Proa("rmi", "-a", "old:1"), ownError, "--all")
+	refused(t, e.Proa("rmi", "absent:1"), ownError, "absent:1")
+	e.Proa("rmi", "-i", "absent:1").OK(t)
+	e.Proa("rmi", "--all").OK(t)
+	equal(t, "what is used stays", e.Proa("images", "--format", listFormat).OK(t).Out(), "x.example/team/middle:1")
+	e.Proa("rm", name).OK(t)
+	e.Proa("rmi", "-a").OK(t)
+	e.Proa("rmi", "-a").OK(t) // of nothing
+	pullLeftNothing(t, e)
+}
+
 func TestRmi(t *testing.T) {
 	e := env.Fresh(t)
 	file := archive(t, e, "i.tar", baseImage(t).DockerArchive("localhost/a:1", "localhost/b:2"))

@@ -83,6 +83,7 @@ func main() {
 	// seventh off the peak.
 	debug.SetGCPercent(25)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up; the next transfer does that then
 	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
 	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()

@@ -37,7 +37,10 @@ func newPull(a *app) *cli.Command {
 			if err := o.complete(c); err != nil {
 				return err
 			}
-			if c.NArg() != 1 {
+			if c.NArg() == 0 {
+				return errors.New("pull takes one image name, such as docker.io/library/alpine")
+			}
+			if c.NArg() > 1 {
 				return fmt.Errorf("pull takes one image name; it was given %q", c.Args().Slice())
 			}
 			s, err := a.store(c)

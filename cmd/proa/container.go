@@ -12,7 +12,8 @@ func newContainerCommand(a *app) *cli.Command {
 		Name:  "container",
 		Usage: "manage containers",
 		Subcommands: []*cli.Command{
-			newRunCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
+			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),
 		},

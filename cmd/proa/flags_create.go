@@ -145,9 +145,12 @@ func parseStop(c *cli.Context, ctr *libpod.Container) error {
 			return fmt.Errorf("--stop-signal: %w", err)
 		}
 	}
-	ctr.StopTimeout = c.Int("stop-timeout")
-	if c.IsSet("stop-timeout") && (ctr.StopTimeout == 0 || ctr.StopTimeout < -1) {
-		return fmt.Errorf("invalid --stop-timeout %d: seconds from 1, or -1 for ever; to kill at once use --stop-signal KILL", ctr.StopTimeout)
+	if c.IsSet("stop-timeout") {
+		seconds := c.Int("stop-timeout")
+		if seconds < -1 {
+			return fmt.Errorf("invalid --stop-timeout %d: seconds, 0 to kill at once, or -1 for ever", seconds)
+		}
+		ctr.StopTimeout = &seconds
 	}
 	return nil
 }

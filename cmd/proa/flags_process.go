@@ -136,6 +136,9 @@ func readLines(flag, file string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", flag, err)
 	}
+	if bytes.IndexByte(b, 0) >= 0 {
+		return nil, fmt.Errorf("%s %q: it has a zero byte, which no text has", flag, file)
+	}
 	if !utf8.Valid(b) {
 		return nil, fmt.Errorf("reading %s: %q is not text in UTF-8", flag, file)
 	}

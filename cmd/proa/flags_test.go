@@ -166,7 +166,7 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--pids-limit", "-2", "-2"},
 		{"--name", "", `""`}, {"--pull", "nonsense", "nonsense"}, {"--platform", "a/b/c/d/e", "a/b/c/d/e"}, {"--platform", "windows/amd64", "windows"},
 		{"--cidfile", file, file}, {"-l", "=x", "=x"}, {"--label-file", "/no/such/file", "/no/such/file"}, {"--annotation", "novalue", "novalue"},
-		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "0", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
+		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "-2", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
 		{"--log-driver", "journald", "journald"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
 		{"--log-driver=none", "--log-opt", "max-size=1m", "max-size"}, {"--log-driver=passthrough", "-t", "--tty"}, {"--no-such-flag", "no-such-flag"},
 		{"--rootfs", "--", "/no/such/dir", "/no/such/dir"},

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
 
@@ -15,11 +17,17 @@ func newRmiCommand(a *app) *cli.Command {
 		Usage:     "remove images, or names of images",
 		ArgsUsage: "IMAGE [IMAGE...]",
 		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every image that no container uses, with all its names"},
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "remove an id with several names, or the name of an image in use; do not complain of missing ones"},
+			&cli.BoolFlag{Name: "ignore", Aliases: []string{"i"}, Usage: "do not complain of missing ones"},
 			&cli.BoolFlag{Name: "no-prune", Usage: "leave nameless parent images"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.NArg() == 0 {
+			all := c.Bool("all")
+			switch {
+			case all && c.NArg() > 0:
+				return errors.New("rmi takes either images or --all")
+			case !all && c.NArg() == 0:
 				return errors.New("rmi takes at least one image; `proa images` lists them")
 			}
 			e, err := a.engine(c.Context)
@@ -30,22 +38,49 @@ func newRmiCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
+			o := image.RemoveOptions{Force: c.Bool("force") || all, KeepParents: c.Bool("no-prune")}
+			refs, missing := c.Args().Slice(), c.Bool("force") || c.Bool("ignore")
+			if all {
+				missing = true // as parents of what was removed
+				if refs, err = unusedImages(c.Context, s); err != nil {
+					return err
+				}
+			}
 			var errs []error
-			for _, ref := range c.Args().Slice() {
-				done, err := image.Remove(c.Context, s, ref, image.RemoveOptions{Force: c.Bool("force"), KeepParents: c.Bool("no-prune")})
-				for _, n := range done.Untagged {
-					fmt.Fprintln(a.out, "Untagged:", n)
-				}
-				for _, id := range done.Deleted {
-					fmt.Fprintln(a.out, "Deleted: sha256:"+id)
-				}
-				if err != nil && !(c.Bool("force") && errors.Is(err, image.ErrNotFound)) {
+			for _, ref := range refs {
+				if err := removeImage(c.Context, a, s, ref, o); err != nil && !(missing && errors.Is(err, image.ErrNotFound)) {
 					errs = append(errs, nameUsers(e, err))
 				}
 			}
 			return errors.Join(errs...)
 		},
 	}
+}
+
+// unusedImages are the ids of the images that no container of any tool uses and that can be removed.
+func unusedImages(ctx context.Context, s *storage.Store) ([]string, error) {
+	list, bad, err := image.List(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, i := range list {
+		if i.Containers == 0 && !i.ReadOnly {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids, errors.Join(bad...)
+}
+
+func removeImage(ctx context.Context, a *app, s *storage.Store, ref string, o image.RemoveOptions) error {
+	done, err := image.Remove(ctx, s, ref, o)
+	for _, n := range done.Untagged {
+		fmt.Fprintln(a.out, "Untagged:", n)
+	}
+	for _, id := range done.Deleted {
+		fmt.Fprintln(a.out, "Deleted: sha256:"+id)
+	}
+	return err
 }
 
 // nameUsers puts the names that the engine has for containers in place of the store's.

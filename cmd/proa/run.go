@@ -22,11 +22,9 @@ func newRunCommand(a *app) *cli.Command {
 		Name:      "run",
 		Usage:     "make a container from an image and run it",
 		ArgsUsage: "IMAGE [COMMAND...]",
-		Flags: append(createFlags(),
+		Flags: append(append(createFlags(), attachFlags()...),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the container in the background and print its id"},
 			&cli.StringSliceFlag{Name: "attach", Aliases: []string{"a"}, Usage: "attach to `STREAM` alone: stdin, stdout or stderr"},
-			&cli.StringFlag{Name: "detach-keys", Value: "ctrl-p,ctrl-q", Usage: "`KEYS` that leave the container, empty for none"},
-			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "hand signals to the container"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress of a pull"},
 		),
 		Action: func(c *cli.Context) error { return runRun(a, c) },
@@ -72,12 +70,7 @@ func runRun(a *app, c *cli.Context) error {
 		fmt.Fprintln(a.out, ctr.ID)
 		return nil
 	}
-	exit, err := s.attach(attachContext(c.Context, s.sigProxy))
-	s.conn.Close()
-	if err != nil {
-		return ended(exit, err) // the container goes on, and its monitor cleans up
-	}
-	return errors.Join(s.engine.Finish(ctr), ended(exit, nil))
+	return s.carry(c.Context)
 }
 
 // startFailed gives the error of a container that did not start the exit code that says so.

@@ -194,3 +194,27 @@ func Freeze(dir string, on bool) error {
 	}
 	return fmt.Errorf("the processes of %s did not stop within a second", dir)
 }
+
+// FreezeV1 is Freeze for a directory of the freezer hierarchy of cgroup v1.
+func FreezeV1(dir string, on bool) error {
+	word := "THAWED"
+	if on {
+		word = "FROZEN"
+	}
+	file := filepath.Join(dir, "freezer.state")
+	for range 1000 {
+		// A process that is just being forked may slip through: the kernel asks to write again (freezer-subsystem.rst).
+		if err := os.WriteFile(file, []byte(word), 0); err != nil {
+			return err
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(string(b)) == word {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("the processes of %s did not stop within a second", dir)
+}

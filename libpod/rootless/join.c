@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 // Read by Go: the invoking user before the join, and whether the join happened.
@@ -59,6 +61,15 @@ static void join_and_exec(const char *spec, char **argv, char **envp)
 	die("executing the init");
 }
 
+// As privileged in rootless.go: root in a container has the name, and may lack the rights.
+static int privileged(void)
+{
+	struct __user_cap_header_struct hdr = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	return geteuid() == 0 && syscall(SYS_capget, &hdr, data) == 0 && (data[0].effective & (1u << CAP_SYS_ADMIN));
+}
+
 __attribute__((constructor)) static void proa_join(int argc, char **argv, char **envp)
 {
 	const char *s = getenv("_PROA_JOIN_USERNS");
@@ -74,7 +85,7 @@ __attribute__((constructor)) static void proa_join(int argc, char **argv, char *
 	// proa-runtime is started by engines that have arranged its namespaces themselves.
 	const char *base = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	base = base ? base + 1 : argc > 0 ? argv[0] : "";
-	if (geteuid() == 0 || argc < 2 || !strcmp(base, "proa-runtime"))
+	if (privileged() || argc < 2 || !strcmp(base, "proa-runtime"))
 		return;
 	for (int i = 0; outside[i]; i++)
 		if (!strcmp(argv[1], outside[i]))

@@ -97,6 +97,41 @@ func (s *Store) Put(r Record) error {
 	})
 }
 
+// Rename gives a record another name and its data, which may hold the name; a *NameInUseError says that another has it,
+// ErrNotFound that the record is gone.
+func (s *Store) Rename(r Record, name string) error {
+	unlock, err := lock(s.volatile+".names", unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	taken := func(tx *bolt.Tx) error {
+		if id := tx.Bucket(namesBucket).Get([]byte(name)); id != nil {
+			return &NameInUseError{name, string(id)}
+		}
+		return nil
+	}
+	if err := s.view(!r.Volatile, taken); err != nil {
+		return err
+	}
+	return s.update(r.Volatile, func(tx *bolt.Tx) error {
+		if err := taken(tx); err != nil {
+			return err
+		}
+		records, names := tx.Bucket(containersBucket), tx.Bucket(namesBucket)
+		if records.Get([]byte(r.ID)) == nil {
+			return ErrNotFound
+		}
+		if err := names.Delete([]byte(r.Name)); err != nil {
+			return err
+		}
+		if err := names.Put([]byte(name), []byte(r.ID)); err != nil {
+			return err
+		}
+		return records.Put([]byte(r.ID), r.Data)
+	})
+}
+
 // Remove deletes a record and frees its name. It is not an error when there is none.
 func (s *Store) Remove(r Record) error {
 	return s.update(r.Volatile, func(tx *bolt.Tx) error {

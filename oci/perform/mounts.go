@@ -1,6 +1,7 @@
 package perform
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -17,6 +18,10 @@ func (p *performer) makeMounts() error {
 			what := m.FSType
 			if m.Kind == plan.MountBind {
 				what = fmt.Sprintf("%q", m.Source)
+			}
+			if m.FSType == "proc" && errors.Is(err, unix.EPERM) {
+				// The kernel gives a user namespace a fresh procfs only where it sees all of one (mount_too_revealing).
+				return &plan.Error{Step: fmt.Sprintf("mount %s at %q", what, m.Dest), Text: "operation not permitted; within a container that works when that one runs with --security-opt unmask=all, or --privileged"}
 			}
 			return fail(fmt.Sprintf("mount %s at %q", what, m.Dest), err)
 		}

@@ -167,7 +167,11 @@ func (p *performer) has(ns uint64) bool {
 
 func (p *performer) setNames() error {
 	if p.Hostname != "" {
-		if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
+		err := unix.Sethostname([]byte(p.Hostname))
+		if err == unix.EPERM {
+			return &plan.Error{Step: fmt.Sprintf("set the host name %q", p.Hostname), Text: "operation not permitted; within a container that works when that one runs with --security-opt seccomp=unconfined, or --privileged"}
+		}
+		if err != nil {
 			return fail(fmt.Sprintf("set the host name %q", p.Hostname), err)
 		}
 	}

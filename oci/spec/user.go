@@ -1,9 +1,11 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
@@ -31,6 +33,9 @@ func ResolveUser(root *os.File, name string, groups []string) (User, error) {
 	u := User{UID: uint32(e.Uid), GID: uint32(e.Gid), Home: e.Home}
 	for _, g := range e.Sgids {
 		u.Groups = append(u.Groups, uint32(g))
+	}
+	if slices.Contains(groups, "") {
+		return User{}, errors.New("invalid group \"\": want a name of the image or a number")
 	}
 	if len(groups) > 0 {
 		again := open(root, "/etc/group")
