@@ -213,7 +213,7 @@ func TestMapperRefuses(t *testing.T) {
 // TestOuterUser: the word of the environment on who called counts only for one who is root already.
 func TestOuterUser(t *testing.T) {
 	if Joined() {
-		t.Skip("needs to run outside of proa's user namespace: a proa of this user's runs; `pkill proa-pause` ends it")
+		t.Skip("needs to run outside of proa's user namespace: a pause process of this user's runs, which this program joined")
 	}
 	t.Setenv(outerUIDEnv, "4242")
 	root := os.Geteuid() == 0
