@@ -1,8 +1,8 @@
 package libpod
 
 import (
+	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/proa-containers/proa/oci/spec"
@@ -200,9 +200,7 @@ func hostConfig(c *Container) InspectedHost {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
-	if c.Log.MaxSize > 0 {
-		h.LogConfig.Config["max-size"] = strconv.FormatInt(c.Log.MaxSize, 10)
-	}
+	maps.Copy(h.LogConfig.Config, c.Log.Options)
 	if cfg.Process.OOMScore != nil {
 		h.OomScoreAdj = *cfg.Process.OOMScore
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/proa-containers/proa/oci/monitor"
@@ -13,7 +14,7 @@ import (
 // clients are the attached ends and the container's standard input, which they share.
 type clients struct {
 	mu    sync.Mutex
-	conns map[*monitor.Conn]bool
+	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
 
 	stdinMu sync.Mutex
@@ -27,7 +28,7 @@ func (c *clients) add(conn *monitor.Conn) {
 		conn.SendJSON(monitor.Exited, c.ended)
 		conn.Close()
 	} else {
-		c.conns[conn] = true
+		c.conns = append(slices.Clip(c.conns), conn)
 		go c.receive(conn)
 	}
 	c.mu.Unlock()
@@ -35,19 +36,20 @@ func (c *clients) add(conn *monitor.Conn) {
 
 func (c *clients) drop(conn *monitor.Conn) {
 	c.mu.Lock()
-	delete(c.conns, conn)
+	c.conns = slices.DeleteFunc(slices.Clone(c.conns), func(x *monitor.Conn) bool { return x == conn })
 	c.mu.Unlock()
 	conn.Close()
 }
 
-// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker.
-func (c *clients) broadcast(kind byte, chunk []byte) {
+// broadcast hands a packet to every client. A client that reads slowly slows the container down, as with Docker; others
+// may come and go meanwhile.
+func (c *clients) broadcast(packet []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		if conn.Send(kind, chunk) != nil {
-			delete(c.conns, conn)
-			conn.Close()
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
+		if conn.SendPacket(packet) != nil {
+			c.drop(conn)
 		}
 	}
 }
@@ -55,9 +57,10 @@ func (c *clients) broadcast(kind byte, chunk []byte) {
 // end tells every client how the container ended, and how many heard it.
 func (c *clients) end(e monitor.Exit) (heard int) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.ended = &e
-	for conn := range c.conns {
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
 		if conn.SendJSON(monitor.Exited, e) == nil {
 			heard++
 		}

@@ -54,7 +54,7 @@ func Run() error {
 	if err != nil {
 		return err
 	}
-	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -75,7 +75,7 @@ func Run() error {
 	}
 	for i, f := range s.parent {
 		s.streams.Add(1)
-		go s.copy(f, i)
+		go s.copy(newStream(f, i))
 	}
 	debug.FreeOSMemory()
 	return s.finish(s.wait())
@@ -332,28 +332,6 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		child, s.parent = append(child, w), append(s.parent, r)
 	}
 	return child, nil
-}
-
-// copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
-func (s *server) copy(f *os.File, index int) {
-	defer s.streams.Done()
-	kind, stream := monitor.Stdout, "stdout"
-	if index == 1 {
-		kind, stream = monitor.Stderr, "stderr"
-	}
-	buf := make([]byte, monitor.MaxPayload)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			s.logMu.Lock()
-			s.log.write(stream, buf[:n])
-			s.logMu.Unlock()
-			s.clients.broadcast(kind, buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // wait blocks until the init ended.
