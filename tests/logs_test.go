@@ -23,7 +23,7 @@ func TestLogs(t *testing.T) {
 	lines := start(t, env, "seq", "1", "9")
 	env.Proa("wait", lines).OK(t)
 	equal(t, "--tail 2", env.Proa("logs", "--tail", "2", lines).OK(t).Stdout, "8\n9\n")
-	refused(t, env.Proa("logs", "no-such-container"), ownError, "no-such-container")
+	refused(t, env.Proa("logs", "no-such-container"), 1, "no-such-container")
 }
 
 func TestLogsFollow(t *testing.T) {
