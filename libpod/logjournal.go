@@ -32,8 +32,15 @@ func (r *journalReader) past(ctx context.Context, fn func(LogLine) error) error 
 	if t := r.opts.Since; !t.IsZero() {
 		args = append(args, "--since", "@"+strconv.FormatInt(t.Unix(), 10))
 	}
-	return r.read(ctx, args, fn)
+	err := r.read(ctx, args, fn)
+	if r.opts.Follow && errors.Is(err, errNoJournal) {
+		return nil // its first entry will make it
+	}
+	return err
 }
+
+// errNoJournal says that the user has no journal file to read: none of his own yet, and no right to the system's.
+var errNoJournal = errors.New("you may read no journal: nothing of yours is in it yet, or it is kept in memory only; join the group systemd-journal, or use --log-driver k8s-file")
 
 const (
 	// settled is how long the journal may take to file what a container wrote last.
@@ -49,8 +56,14 @@ type journalEntry struct {
 
 // follow hands entries on as they come. When the container has ended and its last entries are filed, so is the log.
 func (r *journalReader) follow(ctx context.Context, fn func(LogLine) error) error {
-	if err := r.stream(ctx, fn); err != nil {
-		return err
+	for {
+		ended, err := r.stream(ctx, fn)
+		if err != nil {
+			return err
+		}
+		if ended {
+			break
+		}
 	}
 	for {
 		select {
@@ -76,8 +89,8 @@ func (r *journalReader) after() []string {
 	return []string{"--after-cursor", r.cursor}
 }
 
-// stream follows the journal until the container has ended.
-func (r *journalReader) stream(ctx context.Context, fn func(LogLine) error) error {
+// stream follows the journal until the container has ended, or until journalctl has.
+func (r *journalReader) stream(ctx context.Context, fn func(LogLine) error) (ended bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"-q", "-f", "-n", "all", "-o", "json", "--all", "CONTAINER_ID_FULL=" + r.c.ID}, r.after()...)...)
 	out, err := cmd.StdoutPipe()
@@ -86,7 +99,7 @@ func (r *journalReader) stream(ctx context.Context, fn func(LogLine) error) erro
 	}
 	if err != nil {
 		cancel()
-		return fmt.Errorf("following the journal: %w", err)
+		return false, fmt.Errorf("following the journal: %w", err)
 	}
 	defer cmd.Wait()
 	defer cancel()
@@ -104,26 +117,29 @@ func (r *journalReader) stream(ctx context.Context, fn func(LogLine) error) erro
 	}()
 	tick := time.NewTicker(journalLook)
 	defer tick.Stop()
+	over := false
 	for {
 		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
 		case e, ok := <-entries:
-			if !ok && ctx.Err() != nil {
-				return ctx.Err()
-			}
 			if !ok {
-				return errors.New("following the journal: journalctl has ended")
+				over, entries = true, nil // the next look starts another
+				continue
 			}
 			if err := r.hand(e, fn); err != nil {
-				return err
+				return false, err
 			}
 			r.opts.Idle()
 		case <-tick.C:
 			st := r.engine.Status(r.c).State
 			switch {
 			case st == Exited || st == Created:
-				return nil
+				return true, nil
 			case !r.opts.Until.IsZero() && time.Now().After(r.opts.Until):
-				return errUntil
+				return false, errUntil
+			case over:
+				return false, nil
 			}
 		}
 	}
@@ -163,10 +179,16 @@ func (r *journalReader) read(ctx context.Context, args []string, fn func(LogLine
 		cmd.Wait()
 		return err
 	}
-	if err := cmd.Wait(); err != nil && ctx.Err() == nil || strings.Contains(complaint.String(), "insufficient permissions") {
-		return fmt.Errorf("reading the log of container %q from the journal: %s", r.c.Name, lastLine(complaint.String(), err))
+	err = cmd.Wait()
+	switch said := complaint.String(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case strings.Contains(said, "insufficient permissions"), strings.Contains(said, "No journal files were found"):
+		return fmt.Errorf("reading the log of container %q: %w", r.c.Name, errNoJournal)
+	case err != nil:
+		return fmt.Errorf("reading the log of container %q from the journal: %s", r.c.Name, lastLine(said, err))
 	}
-	return ctx.Err()
+	return nil
 }
 
 func lastLine(text string, err error) string {
