@@ -33,13 +33,13 @@ bin/proa: $(INIT) FORCE
 bin/proa-image: $(INIT) FORCE
 	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/proa-image
 
-bin/proa-runtime: bin/proa
-	ln -sfn proa $@
+bin/proa-runtime: $(INIT) FORCE
+	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/proa-runtime
 
 install: bin/share ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/proa
 	install -m 0755 bin/proa $(DESTDIR)$(PREFIX)/bin/proa
-	ln -sfn proa $(DESTDIR)$(PREFIX)/bin/proa-runtime
+	install -m 0755 bin/proa-runtime $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	install -m 0755 bin/proa-image $(DESTDIR)$(PREFIX)/libexec/proa/proa-image
 	cd bin/share && find . -type f -exec install -D -m 0644 {} $(SHARE)/{} \;
 

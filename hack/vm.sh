@@ -13,6 +13,7 @@
 #
 # The exit status is the script's; 125 when the machine did not come so far. Environment:
 #   VMDIR       holds the image, made at the first run (a minute or two, 500 MB); ~/.cache/proa/vm
+#   VM_SUITE    bookworm (the default) or another release of Debian's
 #   VM_ACCEL    tcg (the default: works everywhere, some 20 times slower) or kvm
 #   VM_TIMEOUT  seconds until the machine is given up; 900
 set -euo pipefail
@@ -47,12 +48,13 @@ for p in debootstrap:debootstrap qemu-system-x86_64:qemu-system-x86 mkfs.ext4:e2
     command -v "${p%:*}" >/dev/null || die "${p%:*} is missing; run: apt-get install --no-install-recommends ${p#*:}"
 done
 
-image=$VMDIR/debian12-$version
+suite=${VM_SUITE:-bookworm}
+image=$VMDIR/$suite-$version
 build_image() {
     echo "vm: making the image in $VMDIR" >&2
     local root; root=$(mktemp -d "$VMDIR/rootfs.XXXXXX")
     trap 'umount "$root/proc" 2>/dev/null || :; rm -rf --one-file-system "$root"' RETURN
-    debootstrap --variant=minbase bookworm "$root" "${VM_MIRROR:-http://deb.debian.org/debian}" >"$VMDIR/build.log" 2>&1 || return
+    debootstrap --variant=minbase "$suite" "$root" "${VM_MIRROR:-http://deb.debian.org/debian}" >"$VMDIR/build.log" 2>&1 || return
     in_root() { DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@" >>"$VMDIR/build.log" 2>&1; }
     mkdir -p "$root/etc/initramfs-tools/conf.d" "$root/proa"
     # Without this a package's start-up script starts services here.
@@ -110,8 +112,7 @@ trap 'rm -rf "$work"' EXIT
 payload=$work/payload
 mkdir -p "$payload/bin" "$payload/files"
 cp "$here/hack/vm-guest.sh" "$payload/guest.sh"
-cp "$here"/bin/proa "$here"/bin/proa-image "$payload/bin/"
-ln -s proa "$payload/bin/proa-runtime"
+cp "$here"/bin/proa "$here"/bin/proa-runtime "$here"/bin/proa-image "$payload/bin/"
 [[ ${#files[@]} = 0 ]] || cp -r "${files[@]}" "$payload/files/"
 if [[ -n $test ]]; then
     tags=$(sed -n 's/^TAGS *:= *//p' "$here/Makefile")

@@ -176,6 +176,28 @@ func TestRuntimeLife(t *testing.T) {
 	})
 }
 
+// TestRuntimeStart starts a created container, one that has ended, and one that runs, all with its own runtime.
+func TestRuntimeStart(t *testing.T) {
+	forRuntimes(t, func(t *testing.T, runtime string) {
+		e := withImage(t, env)
+		name := containerName(t)
+		e.Proa("create", "--network=none", "--name", name, "--init", "--runtime", runtime, image, "sh", "-c", "echo run; exit 5").OK(t)
+		removeLater(t, e, name)
+		equal(t, "inspect", e.Proa("inspect", "-f", "{{.State.Status}} {{.HostConfig.Runtime}}", name).OK(t).Out(), "created "+runtime)
+		for range 2 {
+			e.Proa("start", "-a", name).Want(t, 5)
+		}
+		equal(t, "log", e.Proa("logs", name).OK(t).Stdout, "run\nrun\n")
+		other := start(t, e, "--runtime", runtime, "--", "sleep", "1000")
+		before, _ := pids(t, e, other)
+		e.Proa("restart", "-t", "0", other).OK(t)
+		if after, _ := pids(t, e, other); after == before {
+			t.Error("restart left the process running")
+		}
+		e.Proa("exec", other, "true").OK(t)
+	})
+}
+
 func TestRuntimeRootfs(t *testing.T) {
 	forRuntimes(t, func(t *testing.T, runtime string) {
 		root := rootfs(t, func(string) {})

@@ -32,6 +32,10 @@ func TestCgroupOfOtherRuntimes(t *testing.T) {
 			}
 		}
 		equal(t, "processes of the exec", strconv.Itoa(found), "1")
+		d.Proa("pause", "c").OK(t)
+		equal(t, "paused", d.Proa("inspect", "-f", "{{.State.Status}}", "c").OK(t).Out(), "paused")
+		d.Proa("unpause", "c").OK(t)
+		d.Proa("exec", "c", "true").OK(t)
 		kill(t, monitor)
 		d.Proa("rm", "-f", "c").OK(t)
 		d.Proa("run", "--rm", "--network=none", "--runtime", runtime, image, "/no/such/program").Want(t, 127)

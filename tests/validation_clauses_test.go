@@ -131,6 +131,18 @@ func pidFile(t *testing.T, r *ociRuntime) {
 	}
 }
 
+func killSignals(t *testing.T, r *ociRuntime) {
+	for _, name := range []string{"TERM", "SIGUSR1", "12"} {
+		c := r.container(t, nil, "sh", "-c", "trap 'echo caught; exit 0' TERM USR1 USR2; echo ready; while :; do sleep 1; done")
+		c.create()
+		c.do("start").OK(t)
+		harness.Eventually(t, "the trap is set", func() bool { return c.file("out") == "ready\n" })
+		r.command(c.dir, r.path, "kill", c.id, name).OK(t)
+		c.awaitEnd()
+		equal(t, "what the container says to "+name, c.file("out"), "ready\ncaught\n")
+	}
+}
+
 func startNothing(t *testing.T, r *ociRuntime) {
 	c := r.container(t, func(s *specs.Spec) { s.Process = nil })
 	c.create()

@@ -124,9 +124,6 @@ func main() {
 	if storage.Reexec() { // a layer is being unpacked
 		return
 	}
-	if isRuntime(os.Args[0]) {
-		os.Exit(runRuntime(os.Args))
-	}
 	logrus.SetLevel(logrus.ErrorLevel) // the store's library tells of every repair it makes
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

@@ -23,6 +23,7 @@ type Layer struct {
 var layers = []Layer{
 	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line may use every package below it"},
 	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line of what links image transport"},
+	{"cmd/proa-runtime", []string{"libpod/initbin", "libpod/rootless", "oci", "internal/manual"}, "the OCI runtime knows no engine and no store"},
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},
@@ -51,6 +52,8 @@ var bans = []Ban{
 	{"cmd/proa", "google.golang.org/grpc", "no engine of one process speaks gRPC"},
 	{"cmd/proa", "go.opentelemetry.io", "no telemetry"},
 	{"cmd/proa", "github.com/russross/blackfriday", "1 ms at each start; the tag urfave_cli_no_docs drops it"},
+	{"cmd/proa-runtime", "go.podman.io/storage", "the store costs a millisecond at each start, and a bundle has its root"},
+	{"cmd/proa-runtime", Module + "/libpod$", "the runtime knows no engine"},
 	{"cmd/proa-init", "net$", "init has no business on the network, and net doubles its size"},
 	{"cmd/proa-init", "net/http", "init has no business on the network"},
 	{"cmd/proa-init", "os/user", "users are looked up in the plan"},

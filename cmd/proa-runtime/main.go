@@ -1,3 +1,6 @@
+// Package main is proa-runtime, the OCI runtime command line of the bundled runtime, for engines other than proa too. It
+// runs as its caller, who has arranged the user namespace, and is a program of its own so that it starts without what the
+// engine links: the store alone takes a millisecond of it.
 package main
 
 import (
@@ -23,17 +26,21 @@ import (
 	"github.com/proa-containers/proa/oci/seccomp"
 )
 
-// runtimeName is the name under which proa is an OCI runtime.
+// runtimeName is the program's name.
 const runtimeName = "proa-runtime"
 
 // runtimeExit is the status of the runtime's own failures, as other runtimes have it.
 const runtimeExit = 1
 
-// isRuntime reports whether this process was called as the OCI runtime.
-func isRuntime(argv0 string) bool { return filepath.Base(argv0) == runtimeName }
+// exitError ends the program with a code and prints nothing: the container's own status.
+type exitError struct{ code int }
 
-// runRuntime is the command line of the bundled OCI runtime; args include the program's name.
-func runRuntime(args []string) int {
+func (e *exitError) Error() string { return fmt.Sprintf("exit status %d", e.code) }
+
+func main() { os.Exit(run(os.Args)) }
+
+// run is the command line; args include the program's name.
+func run(args []string) int {
 	// These commands are short: a garbage collection would cost more than it frees.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(64 << 20)
@@ -59,7 +66,7 @@ func runRuntime(args []string) int {
 	}
 	err := app.Run(args)
 	var e *exitError
-	if errors.As(err, &e) && e.err == nil {
+	if errors.As(err, &e) {
 		return e.code
 	}
 	if err != nil {
