@@ -3,7 +3,6 @@ package tests
 import (
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
