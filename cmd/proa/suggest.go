@@ -9,7 +9,7 @@ import (
 )
 
 // near is how alike two words must be for one to be a likely slip of the other: 0 to 1, by Jaro and Winkler.
-const near = 0.85
+const near = 0.8
 
 // nearest is the name most like word, "" when none is.
 func nearest(word string, names []string) string {
