@@ -60,6 +60,29 @@ func List(ctx context.Context, s *storage.Store) (list []Listed, bad []error, er
 	return list, bad, nil
 }
 
+// Descendants are the ids of img and of the images that were built on top of it.
+func Descendants(ctx context.Context, s *storage.Store, img *Image) ([]string, error) {
+	records, err := s.Images()
+	if err != nil {
+		return nil, err
+	}
+	layers, err := layerIndex(s)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{img.ID}
+	for _, rec := range records {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		// An image whose documents can't be read has no history to tell by.
+		if other, err := newImage(s, rec); err == nil && isParent(layers, img, other) {
+			ids = append(ids, rec.ID)
+		}
+	}
+	return ids, nil
+}
+
 // index holds the layers by their ids.
 type index map[string]storage.Layer
 
