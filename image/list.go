@@ -75,8 +75,14 @@ func Descendants(ctx context.Context, s *storage.Store, img *Image) ([]string, e
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		// An image whose documents can't be read has no history to tell by.
-		if other, err := newImage(s, rec); err == nil && isParent(layers, img, other) {
+		other, err := newImage(s, rec)
+		if err != nil {
+			continue // its documents can't be read: nothing tells
+		}
+		// An image without a history is known by its layers.
+		bare := len(img.History) == 0 && img.TopLayer != "" && img.TopLayer != other.TopLayer &&
+			slices.ContainsFunc(layers.chain(other.TopLayer), func(l storage.Layer) bool { return l.ID == img.TopLayer })
+		if bare || isParent(layers, img, other) {
 			ids = append(ids, rec.ID)
 		}
 	}

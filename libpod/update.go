@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/cgroups"
@@ -30,7 +31,8 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	st := e.Status(now)
 	if limits := now.Config.Resources; limits != old && (st.State == Running || st.State == Paused) {
 		if err := e.setLimits(c.ID, limits, old); err != nil {
-			return fmt.Errorf("updating container %q: %w", c.Name, err)
+			// Some may have been taken.
+			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))
 		}
 	}
 	r, err := now.record()
