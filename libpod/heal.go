@@ -36,9 +36,13 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) != 0 {
 		return nil // the monitor has a last word to say
 	}
+	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
+	if err != nil {
+		return err
+	}
 	run := st.Run
-	c.Last = &run
-	r, err := c.record()
+	c.Last, now.Last = &run, &run
+	r, err := now.record()
 	if err != nil {
 		return err
 	}
