@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/proa-containers/proa/libpod/rootless"
-	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
@@ -33,7 +31,7 @@ func (e *Engine) settle(c *Container) (Status, error) {
 
 // writeDown stores how the last run ended and drops its run directory. The caller holds the container's lock.
 func (e *Engine) writeDown(c *Container, st Status) error {
-	if rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) != 0 {
+	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
 	run := st.Run
