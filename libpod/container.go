@@ -39,7 +39,8 @@ type Container struct {
 	Standing    bool // made by create: it goes when it has run, not before
 	Last        *Run `json:",omitempty"`
 
-	layer *overlay.Options // of a layer just made: Run need not look it up again
+	layer  *overlay.Options // of a layer just made: Run need not look it up again
+	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }
 
 // Run is how a run ended.
