@@ -38,9 +38,9 @@ func delegated(t *testing.T) (*harness.Env, *harness.Delegation) {
 	return e, d
 }
 
-// sleeper is the pid of the one process that runs "sleep SECONDS", once it does: a detached exec is told of before its
+// sleepingPID is the pid of the one process that runs "sleep SECONDS", once it does: a detached exec is told of before its
 // execve.
-func sleeper(t testing.TB, e *harness.Env, seconds string) (pid int) {
+func sleepingPID(t testing.TB, e *harness.Env, seconds string) (pid int) {
 	t.Helper()
 	harness.Eventually(t, "one process sleeps "+seconds, func() bool {
 		found := 0
@@ -69,7 +69,7 @@ func TestCgroupOfItsOwn(t *testing.T) {
 	equal(t, "cgroup of the container", cgroupOf(t, init), base+"/proa/"+id)
 	equal(t, "cgroup of the monitor", cgroupOf(t, monitor), base+"/session")
 	d.Proa("exec", "-d", "c", "sleep", "77777").OK(t)
-	equal(t, "cgroup of an exec", cgroupOf(t, sleeper(t, e, "77777")), base+"/proa/"+id)
+	equal(t, "cgroup of an exec", cgroupOf(t, sleepingPID(t, e, "77777")), base+"/proa/"+id)
 	d.Proa("rm", "-f", "c").OK(t)
 	equal(t, "cgroups left", strings.Join(d.Cgroups(t), " "), "proa")
 }

@@ -23,7 +23,7 @@ func TestCgroupOfOtherRuntimes(t *testing.T) {
 		init, monitor := pids(t, e, "c")
 		equal(t, "cgroup of the container", cgroupOf(t, init), base+id)
 		d.Proa("exec", "-d", "c", "sleep", "77778").OK(t)
-		equal(t, "cgroup of an exec", cgroupOf(t, sleeper(t, e, "77778")), base+id)
+		equal(t, "cgroup of an exec", cgroupOf(t, sleepingPID(t, e, "77778")), base+id)
 		d.Proa("pause", "c").OK(t)
 		equal(t, "paused", d.Proa("inspect", "-f", "{{.State.Status}}", "c").OK(t).Out(), "paused")
 		d.Proa("unpause", "c").OK(t)
