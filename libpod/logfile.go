@@ -145,7 +145,12 @@ func (r *logReader) hand(record []byte, fn func(LogLine) error) error {
 func (r *logReader) follow(ctx context.Context, fn func(LogLine) error) error {
 	w := newLogWatch(ctx, r.engine.runDir(r.c.ID), r.c.Log.Path)
 	defer w.close()
+	var woken time.Time
 	for {
+		if time.Since(woken) >= followLook {
+			woken = time.Now()
+			r.engine.wake(r.c.ID) // the log goes on with its monitor
+		}
 		// The state is asked before the read: what was written before the end is then read after it.
 		st := r.engine.Status(r.c).State
 		if r.file != nil {

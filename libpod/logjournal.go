@@ -132,6 +132,7 @@ func (r *journalReader) stream(ctx context.Context, fn func(LogLine) error) (end
 			}
 			r.opts.Idle()
 		case <-tick.C:
+			r.engine.wake(r.c.ID)
 			st := r.engine.Status(r.c).State
 			switch {
 			case st == Exited || st == Created:

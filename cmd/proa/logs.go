@@ -31,7 +31,7 @@ func newLogsCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "details", Usage: "put before each line what --log-opt tag, labels and env say of the container"},
 			&cli.BoolFlag{Name: "names", Usage: "put the container's name before each line, not its id"},
 			&cli.BoolFlag{Name: "color", Aliases: []string{"c"}, Usage: "put the container before each line, each in a colour of its own"},
-			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "of the container that was made last"},
+			latestFlag(),
 		},
 		Action: func(c *cli.Context) error { return runLogs(a, c) },
 	}
