@@ -83,7 +83,7 @@ func TestLogFlood(t *testing.T) {
 				t.Errorf("%s: %v (%v)", driver, st, err)
 			}
 		}
-		if kib := highWater(t, name); kib > 9<<10 {
+		if kib := highWater(t, name); kib > 7<<10 {
 			t.Errorf("%s: the monitor took %d KiB", driver, kib)
 		}
 		env.Proa("rm", "-f", name).OK(t)

@@ -70,7 +70,8 @@ func (c *clients) end(e monitor.Exit) (heard int) {
 
 func (c *clients) receive(conn *monitor.Conn) {
 	defer c.drop(conn)
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := newScratch(monitor.MaxPayload + 1)
+	defer buf.free()
 	for {
 		kind, payload, files, err := conn.ReceiveFiles(buf)
 		if err != nil {

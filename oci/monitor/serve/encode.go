@@ -20,7 +20,7 @@ func lineLength(chunk []byte) int {
 }
 
 // appendK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).
-func appendK8s(buf []byte, stamp, stream string, line []byte) []byte {
+func appendK8s(buf, stamp []byte, stream string, line []byte) []byte {
 	buf = append(append(append(buf, stamp...), ' '), stream...)
 	if line[len(line)-1] == '\n' {
 		buf = append(buf, " F "...)
@@ -32,7 +32,7 @@ func appendK8s(buf []byte, stamp, stream string, line []byte) []byte {
 
 // appendJSON writes Docker's json-file record. Bytes that are no text become U+FFFD in it, as Docker does; the line as
 // it was stands beside them as "raw".
-func (l *fileLog) appendJSON(buf []byte, stamp, stream string, line []byte) []byte {
+func (l *fileLog) appendJSON(buf, stamp []byte, stream string, line []byte) []byte {
 	buf = append(buf, `{"log":`...)
 	buf, whole := appendString(buf, line)
 	buf = append(append(append(buf, `,"stream":"`...), stream...), '"')

@@ -66,7 +66,7 @@ type fileLog struct {
 	size   int64    // of the file, without what is in buf
 	held   map[string][]byte
 	attrs  []byte
-	encode func(buf []byte, stamp, stream string, line []byte) []byte
+	encode func(buf, stamp []byte, stream string, line []byte) []byte
 
 	memory scratch
 	buf    []byte // whole records not yet written, in memory
@@ -99,15 +99,23 @@ func (l *fileLog) openLate() error {
 }
 
 func (l *fileLog) write(stream string, chunk []byte) error {
-	if l.held != nil {
-		if held := l.held[stream]; len(held) > 0 {
-			chunk = append(held, chunk...)
-		}
-		whole := len(chunk) - cutCharacter(chunk)
-		l.held[stream] = append([]byte(nil), chunk[whole:]...)
-		chunk = chunk[:whole]
+	if l.held == nil {
+		return l.writeWhole(stream, chunk)
 	}
-	return l.writeWhole(stream, chunk)
+	var errs error
+	held := l.held[stream]
+	if len(held) > 0 {
+		for len(chunk) > 0 && !utf8.FullRune(held) {
+			held, chunk = append(held, chunk[0]), chunk[1:]
+		}
+		if utf8.FullRune(held) {
+			errs = l.writeWhole(stream, held)
+			held = held[:0]
+		}
+	}
+	whole := len(chunk) - cutCharacter(chunk)
+	l.held[stream] = append(held, chunk[whole:]...)
+	return errors.Join(errs, l.writeWhole(stream, chunk[:whole]))
 }
 
 // cutCharacter is the length of the unfinished UTF-8 character at the end of b.
@@ -140,7 +148,8 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 		// The longest record: every byte escaped, and once more as base64.
 		l.memory = newScratch(flushAt + 8*maxLine + len(l.attrs) + page)
 	}
-	stamp := time.Now().UTC().Format(stampLayout)
+	var at [len(stampLayout)]byte
+	stamp := time.Now().UTC().AppendFormat(at[:0], stampLayout)
 	var errs error
 	if l.lost > 0 {
 		l.told = l.lost
@@ -156,7 +165,7 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 }
 
 // add appends one record to buf, in the next file if it does not fit in this one.
-func (l *fileLog) add(stamp, stream string, line []byte, raw int64) error {
+func (l *fileLog) add(stamp []byte, stream string, line []byte, raw int64) error {
 	if l.buf == nil {
 		l.buf = l.memory[:0]
 	}

@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+
 	"strconv"
 	"strings"
 	"sync"
@@ -90,13 +90,12 @@ func (s *server) settleDown() {
 	time.AfterFunc(settleTime, func() {
 		// Caught, not ignored: a command started later would inherit ignored signals through execve.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-		debug.FreeOSMemory()
 	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
 func (s *server) configure(starter *monitor.Conn) error {
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := make([]byte, 4<<10) // the large things come in files
 	for {
 		kind, payload, files, err := starter.ReceiveFiles(buf)
 		if err == nil {
@@ -160,8 +159,7 @@ func (s *server) take(files []*os.File) error {
 		return errors.New("reading the monitor's configuration: it was not sent")
 	}
 	defer files[0].Close()
-	err := json.NewDecoder(io.NewSectionReader(files[0], 0, 1<<30)).Decode(&s.cfg)
-	if err != nil {
+	if err := readMapped(files[0], &s.cfg); err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
 	if s.cfg.HasRoot {
@@ -171,6 +169,20 @@ func (s *server) take(files []*os.File) error {
 		s.root = files[1]
 	}
 	return s.openCgroup()
+}
+
+// readMapped decodes a JSON file where it is: copies of it would stay in a heap that is never collected.
+func readMapped(f *os.File, v any) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(b)
+	return json.Unmarshal(b, v)
 }
 
 func closeAll(files []*os.File) {

@@ -25,7 +25,7 @@ type scratch []byte
 func newScratch(size int) scratch {
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return make([]byte, size)
+		return make([]byte, size) // there is no memory; Go says so better
 	}
 	return b
 }
@@ -36,6 +36,9 @@ func (s scratch) release() {
 		unix.Madvise(s, unix.MADV_DONTNEED)
 	}
 }
+
+// free gives it up.
+func (s scratch) free() { unix.Munmap(s) }
 
 // stream is the parent's end of one stream of the container.
 type stream struct {
