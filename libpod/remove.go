@@ -40,7 +40,7 @@ func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unloc
 	for {
 		if st, up := up(); up {
 			if !force {
-				return nil, &WrongStateError{c.Name, st, "is running: stop it before removing it, or remove it with --force"}
+				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
 			if err := e.killNow(ctx, c); err != nil {
 				return nil, err

@@ -23,7 +23,7 @@ func newAttachCommand(a *app) *cli.Command {
 		Usage:     "attach to the streams of a running container, and end with its exit status",
 		ArgsUsage: "CONTAINER",
 		Flags:     append(attachFlags(), &cli.BoolFlag{Name: "no-stdin", Usage: "leave standard input alone"}),
-		Action:    func(c *cli.Context) error { return runAttach(a, c) },
+		Action:    objectErrors(func(c *cli.Context) error { return runAttach(a, c) }),
 	}
 }
 

@@ -44,7 +44,7 @@ func runClone(a *app, c *cli.Context) error {
 		return err
 	}
 	if st := e.Status(old).State; c.Bool("destroy") && !c.Bool("force") && (st == libpod.Running || st == libpod.Paused) {
-		return &libpod.WrongStateError{Name: old.Name, State: st, Reason: "is running: stop it before --destroy, or give --force"}
+		return &libpod.WrongStateError{Name: old.Name, State: st, Reason: "can't be removed by --destroy: stop it before, or give --force"}
 	}
 	ctr, img, err := copyContainer(c, e, old)
 	if err != nil {
