@@ -12,8 +12,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// atOnce is how many containers a command works on together: most of the time each waits for its own processes.
-const atOnce = 8
+// How many containers a command works on together. A stop does nothing but wait for most of its time.
+const (
+	removesAtOnce = 8
+	stopsAtOnce   = 50
+)
 
 // chosen is a container of a command line, and what the command calls it in its output.
 type chosen struct {

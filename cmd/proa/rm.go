@@ -37,7 +37,7 @@ func runRm(a *app, c *cli.Context) error {
 	all := func(l libpod.Listed) bool {
 		return force || c.IsSet("filter") || !inState(libpod.Running, libpod.Paused)(l)
 	}
-	return a.eachChosen(c, all, atOnce, func(e *libpod.Engine, t chosen) (string, error) {
+	return a.eachChosen(c, all, removesAtOnce, func(e *libpod.Engine, t chosen) (string, error) {
 		if seconds != nil {
 			if err := e.Stop(c.Context, t.Container, "", seconds); err != nil {
 				return "", err
