@@ -182,6 +182,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 		cfg.CgroupDir, cfg.OOMFile = dir, filepath.Join(dir, "memory.events")
 		if n := c.Config.Resources.PidsLimit; p != nil && n > 0 && n < initThreads {
 			cfg.PidsMax = n
+			if p != nil {
+				p.Limit = true
+			}
 		}
 	}
 	if len(paths) == 0 {
@@ -210,10 +213,22 @@ func (e *Engine) cgroupsOf(id string) []string {
 	return strings.Fields(string(b))
 }
 
+// noteCgroup notes the directory of a cgroup that is about to be made for a container.
+func (e *Engine) noteCgroup(id, dir string) error {
+	if _, noted := e.noted(id); slices.Contains(noted, dir) {
+		return nil
+	}
+	return e.note(id, inCgroup+dir)
+}
+
 // dropCgroups removes the cgroup of a container that has ended, with what is left in it.
 func (e *Engine) dropCgroups(id string) error {
 	var errs []error
-	for _, dir := range e.cgroupsOf(id) {
+	dirs := e.cgroupsOf(id)
+	if len(dirs) == 0 {
+		_, dirs = e.noted(id)
+	}
+	for _, dir := range dirs {
 		if cgroup.Unified() {
 			errs = append(errs, cgroup.Remove(dir))
 		} else if err := cgroups.RemovePath(dir); err != nil {

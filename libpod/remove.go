@@ -81,7 +81,10 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 // destroy removes everything of a container that does not run: directories and layer, then the record, so that a
 // command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
 func (e *Engine) destroy(c *Container) error {
-	e.killMonitor(c)
+	if err := e.note(c.ID, unfinished); err != nil {
+		return err
+	}
+	e.retire(c.ID)
 	if err := e.dropForeign(c); err != nil {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}

@@ -87,8 +87,10 @@ func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
 		return nil, nil
 	}
 	dir := m.Path("")
-	if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
-		return nil, fmt.Errorf("make the container's cgroup: %w", err)
+	if !settled(filepath.Dir(dir)) || os.Mkdir(dir, 0o755) != nil {
+		if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
+			return nil, fmt.Errorf("make the container's cgroup: %w", err)
+		}
 	}
 	if readLine(filepath.Join(dir, "cgroup.type")) != "domain" {
 		return nil, nil
@@ -101,6 +103,12 @@ func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
 		return nil, fmt.Errorf("open the container's cgroup: %w", err)
 	}
 	return f, nil
+}
+
+// settled tells whether a cgroup gives its children every controller it has: to enable one again, as the library does at
+// each container, makes the kernel wait as for a change.
+func settled(dir string) bool {
+	return readLine(filepath.Join(dir, "cgroup.controllers")) == readLine(filepath.Join(dir, "cgroup.subtree_control"))
 }
 
 // noteParents remembers the cgroups above the container's that will be made with it, the lowest first.
