@@ -16,6 +16,8 @@ func TestLimitUpdate(t *testing.T) {
 		{"-m 128m", "134217728\n134217728\n50000 100000\n100", "134217728 268435456 500000000 100"},
 		{"-m 32m --memory-swap=48m", "33554432\n16777216\n50000 100000\n100", "33554432 50331648 500000000 100"},
 		{"--pids-limit=12", "33554432\n16777216\n50000 100000\n12", "33554432 50331648 500000000 12"},
+		{"--cpu-period=20000 --cpu-quota=5000", "33554432\n16777216\n5000 20000\n12", "33554432 50331648 0 12"},
+		{"--cpu-period=0 --cpu-quota=-1", "33554432\n16777216\nmax 100000\n12", "33554432 50331648 0 12"},
 		{"-m 0 --cpus=0 --pids-limit=-1", "max\nmax\nmax 100000\nmax", "0 0 0 0"},
 		{"--memory=96m --memory-swap=-1", "100663296\nmax\nmax 100000\nmax", "100663296 -1 0 0"},
 	} {
@@ -24,6 +26,12 @@ func TestLimitUpdate(t *testing.T) {
 		equal(t, tt.flags+", inspect", inspectField(t, e, name,
 			"{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}"), tt.inspected)
 	}
+	low := func(flag string) string {
+		e.Proa("update", "--memory-reservation", flag, name).OK(t)
+		return e.Proa("exec", name, "cat", "/sys/fs/cgroup/memory.low").OK(t).Out()
+	}
+	equal(t, "--memory-reservation", low("16m"), "16777216")
+	equal(t, "--memory-reservation 0", low("0"), "0")
 	refused(t, e.Proa("update", "--cpuset-cpus=4000", name), 1, name)
 	equal(t, "a refused limit is not recorded", inspectField(t, e, name, "{{.HostConfig.CpusetCpus}}"), "")
 	e.Proa("restart", "-t", "0", name).OK(t)

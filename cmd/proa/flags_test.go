@@ -95,9 +95,11 @@ func TestParseCreate(t *testing.T) {
 		"mounts": {"--read-only", "-v", dir + ":/v:ro,z,rslave", "-v", env + ":/one", "--mount", "type=bind,src=" + dir + ",dst=/m,readonly,bind-propagation=shared",
 			"--mount", "target=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=1770", "--tmpfs", "/s:size=50%,exec", "--tmpfs", "/u", "--shm-size", "128m",
 			"--device", "/dev/null:/dev/other:r", "img"},
-		"resources":          {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "img"},
-		"rootfs":             {"--rootfs", dir + ":O", "/bin/true"},
-		"entrypoint dropped": {"--entrypoint", "", "img", "a"},
+		"resources": {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "--memory-reservation", "256m",
+			"--cpuset-mems", "0", "img"},
+		"resources by period": {"--cpu-period", "50000", "--cpu-quota", "25000", "img"},
+		"rootfs":              {"--rootfs", dir + ":O", "/bin/true"},
+		"entrypoint dropped":  {"--entrypoint", "", "img", "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctr, err := parseRun(line...)
@@ -163,7 +165,8 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--network", "nonsense", "nonsense"}, {"--network", "bridge", "bridge"}, {"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--add-host", "a:host-gateway", "host-gateway"},
 		{"-p", "80:80", "-p"}, {"-P", "-P"}, {"--expose", "80", "--expose"},
 		{"-m", "5m", "5m"}, {"-m", "big", "big"}, {"--memory-swap", "1g", "--memory"}, {"-m", "2g", "--memory-swap", "1g", "1g"}, {"--cpus", "many", "many"},
-		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--pids-limit", "-2", "-2"},
+		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--cpuset-mems", "x", `"x"`}, {"--cpu-period", "999", "999"}, {"--cpu-quota", "999", "999"}, {"--cpus", "1", "--cpu-quota", "5000", "--cpus"},
+		{"-m", "64m", "--memory-reservation", "65m", "65MiB"}, {"--memory-reservation", "some", "some"}, {"--pids-limit", "-2", "-2"},
 		{"--name", "", `""`}, {"--pull", "nonsense", "nonsense"}, {"--platform", "a/b/c/d/e", "a/b/c/d/e"}, {"--platform", "windows/amd64", "windows"},
 		{"--cidfile", file, file}, {"-l", "=x", "=x"}, {"--label-file", "/no/such/file", "/no/such/file"}, {"--annotation", "novalue", "novalue"},
 		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "-2", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
