@@ -35,7 +35,7 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unlock func(), err error) {
 	up := func() (State, bool) {
 		st := e.Status(c)
-		return st.State, st.State == Running || st.State == Paused
+		return st.State, st.State != Created && st.State != Exited
 	}
 	for {
 		if st, up := up(); up {

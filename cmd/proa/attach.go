@@ -22,20 +22,23 @@ func newAttachCommand(a *app) *cli.Command {
 		Name:      "attach",
 		Usage:     "attach to the streams of a running container, and end with its exit status",
 		ArgsUsage: "CONTAINER",
-		Flags:     append(attachFlags(), &cli.BoolFlag{Name: "no-stdin", Usage: "leave standard input alone"}),
+		Flags:     append(attachFlags(), &cli.BoolFlag{Name: "no-stdin", Usage: "leave standard input alone"}, latestFlag()),
 		Action:    objectErrors(func(c *cli.Context) error { return runAttach(a, c) }),
 	}
 }
 
 func runAttach(a *app, c *cli.Context) error {
-	if c.NArg() != 1 {
+	switch {
+	case c.Bool("latest") && c.Args().Present():
+		return errors.New("attach takes either --latest or the name of a container, not both")
+	case c.NArg() != 1 && !c.Bool("latest"):
 		return fmt.Errorf("attach takes one container, not %d", c.NArg())
 	}
 	e, err := a.engine(c.Context)
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(c.Args().First())
+	ctr, _, err := oneContainer(c, e)
 	if err != nil {
 		return err
 	}
