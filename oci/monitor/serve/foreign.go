@@ -27,7 +27,7 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
 			s.hold(init.PID)
-			dropStreams()
+			s.dropStreams()
 			init.StartedAt = time.Now()
 			return init, nil
 		}
@@ -51,7 +51,7 @@ func (s *server) createForeign(rt driver.Runtime) (*monitor.Init, error) {
 		return nil, s.complete(err)
 	}
 	if p.Console != nil {
-		s.clients.console = p.Console
+		s.clients.setConsole(p.Console)
 		s.parent = []*os.File{p.Console}
 	}
 	start, err := launch.StartTime(p.PID)

@@ -41,6 +41,10 @@ type server struct {
 	embryo *launch.Embryo // the init, forked ahead of its plan
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
+
+	kept     *os.File // what the root is made of again, see keepRoot; nil without one
+	again    restarter
+	oomKills int // of the earlier runs
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -49,12 +53,16 @@ func Run() error {
 		unix.CloseOnExec(fd)
 	}
 	// Caught, not ignored: the command would inherit ignored signals through execve.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
 	starter, err := monitor.NewConn(monitor.FDStarter)
 	if err != nil {
 		return err
 	}
 	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	s.again.stay = make(chan struct{})
+	s.clients.change = s.change
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -73,12 +81,27 @@ func Run() error {
 	} else {
 		starter.Close()
 	}
+	go func() {
+		<-term // the host goes down, or the user's session: nothing is started any more
+		s.again.giveUp()
+	}()
+	for {
+		s.read()
+		debug.FreeOSMemory()
+		e := s.wait()
+		s.drain()
+		if !s.restart(&e) {
+			return s.finish(e)
+		}
+	}
+}
+
+// read starts what carries the container's output.
+func (s *server) read() {
 	for i, f := range s.parent {
 		s.streams.Add(1)
 		go s.copy(f, i)
 	}
-	debug.FreeOSMemory()
-	return s.finish(s.wait())
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
@@ -188,10 +211,16 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.Restart.Name != "" {
+		if err := s.keep(); err != nil {
+			return nil, err
+		}
+	}
 	proc, err := s.launch()
 	if err != nil {
 		return nil, err
 	}
+	s.again.since = proc.StartedAt
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -227,7 +256,9 @@ func (s *server) launch() (*monitor.Init, error) {
 	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
 		return nil, fmt.Errorf("reading the plan: %w", err)
 	}
-	s.cfg.Plan = nil
+	if !s.again.able {
+		s.cfg.Plan = nil
+	}
 	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	if s.cfg.PidsMax > 0 {
 		p.Limit = true
@@ -252,28 +283,36 @@ func (s *server) launch() (*monitor.Init, error) {
 		return nil, err
 	}
 	if proc.Console != nil {
-		s.clients.console = proc.Console
+		s.clients.setConsole(proc.Console)
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
 	s.await = proc.Wait
 	s.hold(proc.Pid)
-	dropStreams()
+	s.dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
 func (s *server) closeInherited() {
+	if s.root != nil {
+		s.root.Close()
+		s.root = nil
+	}
+	if s.again.able {
+		return
+	}
 	s.init.Close()
-	for _, f := range []*os.File{s.root, s.cgroup} {
-		if f != nil {
-			f.Close()
-		}
+	if s.cgroup != nil {
+		s.cgroup.Close()
 	}
 }
 
-// dropStreams lets go of what the starter handed on with a passthrough log.
-func dropStreams() {
+// dropStreams lets go of what the starter handed on with a passthrough log, unless a next run needs it.
+func (s *server) dropStreams() {
+	if s.again.able {
+		return
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return
@@ -294,6 +333,7 @@ func (s *server) hold(pid int) {
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
 func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
+	s.parent = nil
 	switch {
 	case s.cfg.Terminal:
 		return nil, nil
@@ -313,7 +353,8 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Stdin, s.clients.stdin = r, w
+		c.Stdin = r
+		s.clients.setStdin(w)
 		child = append(child, r)
 	} else {
 		null, err := os.Open("/dev/null")
@@ -384,7 +425,9 @@ func (s *server) oomKilled() bool {
 	for line := range strings.Lines(string(b)) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
 			count, err := strconv.Atoi(n)
-			return err == nil && count > 0
+			before := s.oomKills
+			s.oomKills = count
+			return err == nil && count > before
 		}
 	}
 	return false
@@ -394,13 +437,16 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
-func (s *server) finish(e monitor.Exit) error {
+func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drainTime):
 	}
+}
+
+func (s *server) finish(e monitor.Exit) error {
 	s.logMu.Lock()
 	s.log.close()
 	s.logMu.Unlock()
