@@ -166,6 +166,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 		cfg.CgroupDir, cfg.OOMFile = dir, filepath.Join(dir, "memory.events")
 		if n := c.Config.Resources.PidsLimit; p != nil && n > 0 && n < initThreads {
 			cfg.PidsMax = n
+			if p != nil {
+				p.Limit = true
+			}
 		}
 	}
 	if len(paths) == 0 {

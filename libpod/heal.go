@@ -37,7 +37,14 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return nil // the monitor has a last word to say
 	}
 	run := st.Run
-	c.Last = &run
+	if c.restarts() {
+		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
+		run.Stay = err == nil
+		if r, ok := e.restarts(c.ID); ok {
+			run.Restarts = r.Count
+		}
+	}
+	c.Last, c.Started = &run, false
 	r, err := c.record()
 	if err != nil {
 		return err

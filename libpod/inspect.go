@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -132,7 +133,7 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 	out := &Inspected{
 		ID: c.ID, Created: c.Created, Image: c.ImageID, Name: "/" + c.Name, Driver: "overlay", Platform: "linux", LogPath: c.Log.Path,
 		State: InspectedState{
-			Status: string(st.State), Running: st.State == Running || st.State == Paused, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
+			Status: string(st.State), Running: st.State == Running || st.State == Paused || st.State == Restarting, Restarting: st.State == Restarting, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
 			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error,
 		},
 		HostConfig:      hostConfig(c),
@@ -145,6 +146,10 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 			Env: cfg.Process.Env, Cmd: cfg.Process.Cmd, Entrypoint: cfg.Process.Entrypoint, Image: c.Image, WorkingDir: cfg.Process.Cwd,
 			Labels: c.Labels, Annotations: c.Annotations, StopSignal: c.StopSignal, StopTimeout: c.StopTimeout, Healthcheck: cfg.Health,
 		},
+	}
+	out.RestartCount = st.Run.Restarts
+	if r, ok := e.restarts(c.ID); ok {
+		out.RestartCount = r.Count
 	}
 	if c.ImageID != "" {
 		out.Image = "sha256:" + c.ImageID
@@ -191,7 +196,7 @@ func hostConfig(c *Container) InspectedHost {
 		CgroupnsMode: cfg.Namespaces.Cgroup, AutoRemove: c.AutoRemove, Privileged: cfg.Security.Privileged, ReadonlyRootfs: cfg.Mounts.ReadonlyRoot,
 		CapAdd: cfg.Security.CapAdd, CapDrop: cfg.Security.CapDrop, ExtraHosts: cfg.Namespaces.ExtraHosts, Init: cfg.Process.Init,
 		ShmSize: cfg.Mounts.ShmSize, Memory: cfg.Resources.Memory, MemorySwap: cfg.Resources.MemorySwap, NanoCpus: int64(cfg.Resources.CPUs * 1e9),
-		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{Name: "no"},
+		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{cmp.Or(c.Restart.Name, "no"), c.Restart.Max},
 		LogConfig: InspectedLog{c.Log.Driver, map[string]string{}},
 	}
 	if h.Runtime == "" {

@@ -14,7 +14,7 @@ import (
 // Remove removes a container; a running one only with force, which kills it.
 func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 	st := e.Status(c)
-	if st.State == Running || st.State == Paused {
+	if st.State == Running || st.State == Paused || st.State == Restarting {
 		if !force {
 			return &WrongStateError{c.Name, st.State, "is running: stop it before removing it, or remove it with --force"}
 		}
@@ -42,7 +42,13 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 
 // killNow ends the init whatever its state, and waits until it is gone.
 func (e *Engine) killNow(ctx context.Context, c *Container) error {
-	if e.Status(c).State == Paused {
+	if err := e.stayPut(c); err != nil {
+		return fmt.Errorf("killing container %q: %w", c.Name, err)
+	}
+	switch e.Status(c).State {
+	case Restarting:
+		e.endWait(c)
+	case Paused:
 		if err := e.thaw(c); err != nil {
 			return err
 		}

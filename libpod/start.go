@@ -67,7 +67,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 
 func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
-	case Running, Paused:
+	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
 		if err := e.clearRun(c); err != nil {
@@ -85,9 +85,9 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.killMonitor(c)
-		err = errors.Join(err, e.clearRun(c))
+		return nil, errors.Join(err, e.clearRun(c))
 	}
-	return conn, err
+	return conn, e.noteStart(c)
 }
 
 func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root *rootMount) (*monitor.Conn, error) {
@@ -224,7 +224,7 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
+		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {

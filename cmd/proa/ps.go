@@ -89,7 +89,7 @@ func selectContainers(c *cli.Context, list []libpod.Listed) ([]libpod.Listed, er
 	}
 	if !all {
 		list = slices.DeleteFunc(slices.Clone(list), func(l libpod.Listed) bool {
-			return l.Status.State != libpod.Running && l.Status.State != libpod.Paused
+			return l.Status.State == libpod.Created || l.Status.State == libpod.Exited
 		})
 	}
 	if last > 0 {
@@ -111,8 +111,8 @@ func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Liste
 			return ok && (!set || got == v)
 		}, nil
 	case "status":
-		if !slices.Contains([]string{"created", "running", "paused", "exited"}, value) {
-			return nil, errors.New("created, running, paused or exited")
+		if !slices.Contains([]string{"created", "running", "paused", "restarting", "exited"}, value) {
+			return nil, errors.New("created, running, paused, restarting or exited")
 		}
 		return func(l libpod.Listed) bool { return string(l.Status.State) == value }, nil
 	case "exited":
@@ -178,6 +178,8 @@ func statusText(s libpod.Status) string {
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt))
 	case libpod.Paused:
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt)) + " (Paused)"
+	case libpod.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	case libpod.Exited:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	}

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -76,9 +77,17 @@ func (e *Embryo) send(c *Config) error {
 		return err
 	}
 	defer null.Close()
-	p := *c.Plan
-	p.FDs = plan.FDs{}
-	mem, err := planFile(&p)
+	encoded := c.Encoded
+	if encoded == nil {
+		var b bytes.Buffer
+		p := *c.Plan
+		p.FDs = plan.FDs{}
+		if err := p.Encode(&b); err != nil {
+			return err
+		}
+		encoded = b.Bytes()
+	}
+	mem, err := memFile(encoded)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/proa-containers/proa/oci/monitor"
@@ -28,13 +30,26 @@ type restarter struct {
 	since time.Time // when the run began
 	force bool      // start again whatever the policy says: the run was ended for that
 
-	mu   sync.Mutex
-	once sync.Once
-	stay chan struct{} // closed by giveUp
+	mu   sync.Mutex // of the policy and force
+	once sync.Once  // of what is done once, see settleDown
+	left sync.Once  // of giveUp
+	stay chan struct{}
 }
 
 // giveUp ends a wait for the next start, and there will be none.
-func (r *restarter) giveUp() { r.once.Do(func() { close(r.stay) }) }
+func (r *restarter) giveUp() { r.left.Do(func() { close(r.stay) }) }
+
+// heedTerm takes a SIGTERM for the end of the session or the host: nothing is started any more.
+func (s *server) heedTerm() {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	if s.again.able {
+		go func() {
+			<-term
+			s.again.giveUp()
+		}()
+	}
+}
 
 // next is the pause before the next start.
 func (r *restarter) next(now time.Time) time.Duration {
@@ -81,16 +96,16 @@ func (s *server) stays() bool {
 	}
 }
 
-// restart starts the container that ended with e again as its policy wants; false says that this end, or that of a
-// start that failed, is the last.
-func (s *server) restart(e *monitor.Exit) bool {
+// restart starts the container that ended with e again as its policy wants; nil says that this end, or that of a start
+// that failed, which is then e, is the last.
+func (s *server) restart(e *monitor.Exit) *monitor.Init {
 	for s.wanted(e) {
 		s.dropRun()
 		s.again.count++
 		r := monitor.Restarts{Count: s.again.count, Waiting: true, Exit: *e}
 		r.Exit.Restarting = true
 		if writeJSON(s.cfg.Dir, monitor.RestartFile, r) != nil {
-			return false
+			return nil
 		}
 		s.clients.endRun(r.Exit)
 		select {
@@ -99,7 +114,7 @@ func (s *server) restart(e *monitor.Exit) bool {
 		}
 		// Who makes the file looks at the state afterwards: either it is seen here, or the new run is seen there.
 		if s.stays() {
-			return false
+			return nil
 		}
 		proc, err := s.relaunch()
 		if err == nil {
@@ -109,7 +124,7 @@ func (s *server) restart(e *monitor.Exit) bool {
 			}
 			if err == nil {
 				s.again.since = proc.StartedAt
-				return true
+				return proc
 			}
 			unix.Kill(proc.PID, unix.SIGKILL)
 			s.wait()
@@ -117,7 +132,7 @@ func (s *server) restart(e *monitor.Exit) bool {
 		s.again.since = time.Now()
 		*e = monitor.Exit{Code: failure(err).Code, Error: err.Error(), FinishedAt: time.Now()}
 	}
-	return false
+	return nil
 }
 
 // dropRun lets go of what was the last run's: its mounts end before the next run's are made, and so does every process

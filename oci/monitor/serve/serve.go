@@ -21,7 +21,6 @@ import (
 
 	"github.com/proa-containers/proa/oci/launch"
 	"github.com/proa-containers/proa/oci/monitor"
-	"github.com/proa-containers/proa/oci/plan"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,6 +40,7 @@ type server struct {
 	embryo *launch.Embryo // the init, forked ahead of its plan
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
+	accept func()     // takes clients for as long as the monitor lives
 
 	kept     *os.File // what the root is made of again, see keepRoot; nil without one
 	again    restarter
@@ -52,10 +52,6 @@ func Run() error {
 	for fd := monitor.FDStarter; fd <= monitor.FDInit; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	// Caught, not ignored: the command would inherit ignored signals through execve.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
 	starter, err := monitor.NewConn(monitor.FDStarter)
 	if err != nil {
 		return err
@@ -81,18 +77,18 @@ func Run() error {
 	} else {
 		starter.Close()
 	}
-	go func() {
-		<-term // the host goes down, or the user's session: nothing is started any more
-		s.again.giveUp()
-	}()
+	s.read()
+	go s.accept()
 	for {
-		s.read()
-		debug.FreeOSMemory()
+		s.hold(proc.PID)
+		s.dropStreams()
+		s.settleDown()
 		e := s.wait()
 		s.drain()
-		if !s.restart(&e) {
+		if proc = s.restart(&e); proc == nil {
 			return s.finish(e)
 		}
+		s.read()
 	}
 }
 
@@ -102,6 +98,21 @@ func (s *server) read() {
 		s.streams.Add(1)
 		go s.copy(f, i)
 	}
+}
+
+// settleTime is how long a container must live for its monitor to make itself comfortable.
+const settleTime = 500 * time.Millisecond
+
+// settleDown does what a short container does not need, and would wait for: each step stops or switches threads.
+func (s *server) settleDown() {
+	time.AfterFunc(settleTime, func() {
+		// Caught, not ignored: a command started later would inherit ignored signals through execve.
+		s.again.once.Do(func() {
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
+			s.heedTerm()
+		})
+		debug.FreeOSMemory()
+	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
@@ -221,7 +232,7 @@ func (s *server) start() (*monitor.Init, error) {
 		return nil, err
 	}
 	s.again.since = proc.StartedAt
-	go func() {
+	s.accept = func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -229,7 +240,7 @@ func (s *server) start() (*monitor.Init, error) {
 			}
 			s.clients.add(conn)
 		}
-	}()
+	}
 	return proc, writeJSON(s.cfg.Dir, monitor.InitFile, proc)
 }
 
@@ -252,16 +263,11 @@ func (s *server) launch() (*monitor.Init, error) {
 	if s.cfg.Runtime != nil {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
-	var p plan.Plan
-	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
-	}
+	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	if !s.again.able {
 		s.cfg.Plan = nil
 	}
-	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	if s.cfg.PidsMax > 0 {
-		p.Limit = true
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
 			if err := os.WriteFile(file, strconv.AppendInt(nil, s.cfg.PidsMax, 10), 0); err != nil {
@@ -288,8 +294,6 @@ func (s *server) launch() (*monitor.Init, error) {
 	}
 	proc.PidFD.Close()
 	s.await = proc.Wait
-	s.hold(proc.Pid)
-	s.dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
 }
 
