@@ -52,8 +52,9 @@ type Run struct {
 	ExitCode   int
 	OOMKilled  bool
 	Error      string
-	Restarts   int  `json:",omitempty"` // by the policy, before this end
-	Stay       bool `json:",omitempty"` // the user ended it
+	Restarts   int                  `json:",omitempty"` // by the policy, before this end
+	Stay       bool                 `json:",omitempty"` // the user ended it
+	Health     *monitor.HealthState `json:",omitempty"` // at the end
 }
 
 // State of a container, in Docker's words.

@@ -44,6 +44,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 			run.Restarts = r.Count
 		}
 	}
+	run.Health = e.Health(c, st)
 	c.Last, c.Started = &run, false
 	r, err := c.record()
 	if err != nil {

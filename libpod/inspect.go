@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 )
 
@@ -43,7 +44,8 @@ type InspectedState struct {
 	Pid, ExitCode                                int
 	Error                                        string
 	StartedAt, FinishedAt                        time.Time
-	MonitorPid                                   int `json:"ConmonPid"`
+	MonitorPid                                   int                  `json:"ConmonPid"`
+	Health                                       *monitor.HealthState `json:",omitempty"`
 }
 
 // InspectedHost is what ties the container to its host.
@@ -134,7 +136,7 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 		ID: c.ID, Created: c.Created, Image: c.ImageID, Name: "/" + c.Name, Driver: "overlay", Platform: "linux", LogPath: c.Log.Path,
 		State: InspectedState{
 			Status: string(st.State), Running: st.State == Running || st.State == Paused || st.State == Restarting, Restarting: st.State == Restarting, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
-			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error,
+			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error, Health: e.Health(c, st),
 		},
 		HostConfig:      hostConfig(c),
 		Mounts:          []InspectedMount{},

@@ -3,12 +3,15 @@ package libpod
 import (
 	"context"
 	"slices"
+
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // Listed is a container and how it was found.
 type Listed struct {
 	*Container
 	Status Status
+	Health *monitor.HealthState // nil without a health check
 }
 
 // List returns all containers, the newest first. What has ended is settled on the way.
@@ -35,7 +38,7 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 				continue
 			}
 		}
-		out = append(out, Listed{c, st})
+		out = append(out, Listed{c, st, e.Health(c, st)})
 	}
 	e.sweepLocks(records)
 	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })

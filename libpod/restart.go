@@ -52,7 +52,9 @@ func (e *Engine) stayPut(c *Container) error {
 }
 
 // restarts tells whether the monitor may start the container again.
-func (c *Container) restarts() bool { return c.Restart.Name != "" }
+func (c *Container) restarts() bool {
+	return c.Restart.Name != "" || c.Config.Health.Checks() && c.Config.Health.OnFailure != ""
+}
 
 // endWait has the monitor of a restarting container, which was told to stay put, give up waiting; it returns when it
 // has, or the container runs.
@@ -117,7 +119,7 @@ func (e *Engine) SetRestart(c *Container, p monitor.Policy) error {
 
 // noteStart records that a container with a policy runs: after a reboot nothing else tells.
 func (e *Engine) noteStart(c *Container) error {
-	if !c.restarts() || c.Started {
+	if c.Restart.Name == "" || c.Started {
 		return nil
 	}
 	c.Started = true

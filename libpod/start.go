@@ -238,6 +238,12 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	if err != nil {
 		return err
 	}
+	if cfg.Health, err = e.healthConfig(c, s); err != nil {
+		return err
+	}
+	if cfg.Health != nil {
+		cfg.Health.FreezeFile = e.freezeFile(c.ID, cfg.CgroupDir)
+	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {
 		return err

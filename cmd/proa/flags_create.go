@@ -15,7 +15,7 @@ import (
 
 // createFlags are the flags that create and run share.
 func createFlags() []cli.Flag {
-	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), networkFlags())
+	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), healthFlags(), networkFlags())
 }
 
 func containerFlags() []cli.Flag {
@@ -56,6 +56,7 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 		func() error { return refuseNetworking(c) },
 		func() error { return parseContainer(c, ctr) },
 		func() error { return parseRestart(c, ctr) },
+		func() error { return parseHealth(c, ctr) },
 		func() error { return parseLog(c, ctr) },
 		func() error { return parseProcess(c, &cfg.Process) },
 		func() error { return parseNamespaces(c, &cfg.Namespaces) },

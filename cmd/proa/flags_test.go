@@ -95,7 +95,9 @@ func TestParseCreate(t *testing.T) {
 		"mounts": {"--read-only", "-v", dir + ":/v:ro,z,rslave", "-v", env + ":/one", "--mount", "type=bind,src=" + dir + ",dst=/m,readonly,bind-propagation=shared",
 			"--mount", "target=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=1770", "--tmpfs", "/s:size=50%,exec", "--tmpfs", "/u", "--shm-size", "128m",
 			"--device", "/dev/null:/dev/other:r", "img"},
-		"resources":          {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "img"},
+		"resources": {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "img"},
+		"health": {"--restart", "on-failure:4", "--health-cmd", "test -e /x", "--health-interval", "1m30s", "--health-timeout", "2s", "--health-start-period=3s",
+			"--health-start-interval", "4s", "--health-retries", "5", "--health-on-failure", "kill", "img"},
 		"rootfs":             {"--rootfs", dir + ":O", "/bin/true"},
 		"entrypoint dropped": {"--entrypoint", "", "img", "a"},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/urfave/cli/v2"
 )
 
@@ -25,7 +26,7 @@ func newPsCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "no-trunc", Usage: "do not shorten anything"},
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "the last `NUMBER` made, running or not"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "the last one made, running or not"},
-			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, before or since"},
+			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, health, before or since"},
 			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
 		},
 		Action: func(c *cli.Context) error { return runPs(a, c) },
@@ -115,6 +116,13 @@ func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Liste
 			return nil, errors.New("created, running, paused, restarting or exited")
 		}
 		return func(l libpod.Listed) bool { return string(l.Status.State) == value }, nil
+	case "health":
+		if !slices.Contains([]string{"none", monitor.Starting, monitor.Healthy, monitor.Unhealthy}, value) {
+			return nil, errors.New("none, starting, healthy or unhealthy")
+		}
+		return func(l libpod.Listed) bool {
+			return l.Health != nil && l.Health.Status == value || l.Health == nil && value == "none"
+		}, nil
 	case "exited":
 		code, err := strconv.Atoi(value)
 		if err != nil {
@@ -139,7 +147,7 @@ func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Liste
 		}
 		return nil, errors.New("no such container")
 	}
-	return nil, errors.New("the key is id, name, label, exited, status, ancestor, before or since")
+	return nil, errors.New("the key is id, name, label, exited, status, ancestor, health, before or since")
 }
 
 func newPsRow(l libpod.Listed, whole bool) psRow {
@@ -167,8 +175,19 @@ func newPsRow(l libpod.Listed, whole bool) psRow {
 		Command: strconv.Quote(command), CreatedAt: l.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), ID: id, Image: image,
 		Labels: strings.Join(labels, ","), LocalVolumes: "0", Mounts: strings.Join(mounts, ","), Names: l.Name,
 		Networks: l.Config.Namespaces.Network, RunningFor: units.HumanDuration(time.Since(l.Created)) + " ago",
-		State: string(l.Status.State), Status: statusText(l.Status),
+		State: string(l.Status.State), Status: statusText(l.Status) + healthText(l),
 	}
+}
+
+// healthText is what Docker adds to the status of a container with a health check.
+func healthText(l libpod.Listed) string {
+	if l.Health == nil || l.Status.State != libpod.Running {
+		return ""
+	}
+	if l.Health.Status == monitor.Starting {
+		return " (health: starting)"
+	}
+	return " (" + l.Health.Status + ")"
 }
 
 // statusText is Docker's wording.

@@ -45,6 +45,7 @@ const (
 	Failed   byte = 'f' // monitor to starter: a JSON Failure
 	Exited   byte = 'x' // monitor to client: a JSON Exit, the last packet
 	Update   byte = 'u' // client to monitor: a JSON Change
+	Probe    byte = 'b' // client to monitor: make a health check now; monitor to that client: a JSON HealthResult
 )
 
 // MaxPayload is the most bytes of a stream in one packet.
@@ -71,6 +72,7 @@ const (
 	ExitFile    = "exit"         // a JSON Exit, written when it ended for good
 	RestartFile = "restarts"     // a JSON Restarts, once the policy has had the container started again
 	StayFile    = "stay"         // made by who ends the container and wants it to stay so, before the signal
+	HealthFile  = "health"       // a JSON HealthState, of a container with a health check
 	AttachFile  = "attach"       // the socket for clients
 )
 
@@ -89,6 +91,7 @@ type Config struct {
 	Stdin      bool     // keep standard input open
 	Attached   bool     // the starter stays on its socket as a client
 	Restart    Policy   `json:",omitzero"`
+	Health     *Health  `json:",omitempty"`
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
 }

@@ -17,6 +17,7 @@ type clients struct {
 	ended *monitor.Exit
 
 	change func(monitor.Change)
+	prober *prober // of the container's health; nil without a check or a run
 
 	stdinMu sync.Mutex
 	stdin   *os.File // the container's standard input; nil when closed
@@ -101,6 +102,11 @@ func (c *clients) receive(conn *monitor.Conn) {
 			if json.Unmarshal(payload, &s) == nil {
 				c.resize(s)
 			}
+		case monitor.Probe:
+			c.mu.Lock()
+			p := c.prober
+			c.mu.Unlock()
+			p.answer(conn)
 		case monitor.Update:
 			var change monitor.Change
 			if json.Unmarshal(payload, &change) == nil && c.change != nil {
@@ -149,6 +155,12 @@ func (c *clients) setStdin(f *os.File) {
 	c.stdinMu.Lock()
 	c.stdin = f
 	c.stdinMu.Unlock()
+}
+
+func (c *clients) setProber(p *prober) {
+	c.mu.Lock()
+	c.prober = p
+	c.mu.Unlock()
 }
 
 // setConsole gives the clients the terminal of a new run.

@@ -135,16 +135,11 @@ func (s *server) restart(e *monitor.Exit) *monitor.Init {
 	return nil
 }
 
-// dropRun lets go of what was the last run's: its mounts end before the next run's are made, and so does every process
-// that is left.
+// dropRun lets go of what was the last run's: its mounts end before the next run's are made.
 func (s *server) dropRun() {
 	closeAll(s.parent)
 	closeAll(s.held)
 	s.parent, s.held = nil, nil
-	if s.cfg.CgroupDir == "" {
-		return
-	}
-	s.emptyCgroup()
 	if s.cfg.PidsMax > 0 {
 		// The new init has more threads than that until it becomes the command.
 		os.WriteFile(filepath.Join(s.cfg.CgroupDir, "pids.max"), []byte("max"), 0)
@@ -153,6 +148,9 @@ func (s *server) dropRun() {
 
 // emptyCgroup kills what outlived the init: in a pid namespace of the container's own, nothing.
 func (s *server) emptyCgroup() {
+	if s.cfg.CgroupDir == "" {
+		return
+	}
 	procs := filepath.Join(s.cfg.CgroupDir, "cgroup.procs")
 	for range 100 {
 		b, err := os.ReadFile(procs)

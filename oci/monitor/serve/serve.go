@@ -83,7 +83,12 @@ func Run() error {
 		s.hold(proc.PID)
 		s.dropStreams()
 		s.settleDown()
+		checks := s.probe(proc)
 		e := s.wait()
+		checks.end()
+		if s.again.able {
+			s.emptyCgroup()
+		}
 		s.drain()
 		if proc = s.restart(&e); proc == nil {
 			return s.finish(e)
@@ -222,7 +227,7 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.cfg.Restart.Name != "" {
+	if h := s.cfg.Health; s.cfg.Restart.Name != "" || h != nil && h.OnFailure == monitor.Restart {
 		if err := s.keep(); err != nil {
 			return nil, err
 		}
@@ -303,7 +308,7 @@ func (s *server) closeInherited() {
 		s.root.Close()
 		s.root = nil
 	}
-	if s.again.able {
+	if s.again.able || s.cfg.Health != nil {
 		return
 	}
 	s.init.Close()
@@ -410,11 +415,15 @@ func (s *server) wait() monitor.Exit {
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
-	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+	return monitor.Exit{Code: status(ws), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+}
+
+// status is a shell's exit status for ws.
+func status(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
-		e.Code = 128 + int(ws.Signal())
+		return 128 + int(ws.Signal())
 	}
-	return e
+	return ws.ExitStatus()
 }
 
 // oomKilled tells whether the kernel killed a process of the container for want of memory.
