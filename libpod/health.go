@@ -137,6 +137,9 @@ func (e *Engine) Health(c *Container, st Status) *monitor.HealthState {
 	if readJSON(filepath.Join(e.runDir(c.ID), monitor.HealthFile), h) == nil {
 		return h
 	}
+	if st.State == Running { // the monitor tells of the start first
+		return &monitor.HealthState{Status: monitor.Starting}
+	}
 	return st.Run.Health
 }
 

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/moby/sys/signal"
-	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +25,7 @@ func (e *Engine) restarts(id string) (monitor.Restarts, bool) {
 // restarting tells whether the container waits for its monitor to start it again, and how its last run ended.
 func (e *Engine) restarting(id string) (monitor.Exit, bool) {
 	r, ok := e.restarts(id)
-	return r.Exit, ok && r.Waiting && rootless.Holder(filepath.Join(e.runDir(id), monitor.LockFile)) != 0
+	return r.Exit, ok && r.Waiting && e.monitorPID(id) != 0
 }
 
 // startedAgain tells whether the monitor waits to start the container again, or has.
@@ -68,7 +68,7 @@ func (e *Engine) endWait(c *Container) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	e.killMonitor(c)
+	e.endMonitor(c.ID)
 }
 
 // tellMonitor sends a change to the container's monitor, if there is one.
@@ -86,35 +86,19 @@ func (c *Container) endingSignal(sig unix.Signal) bool {
 	return err == nil && own == sig || slices.Contains([]unix.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT}, sig)
 }
 
-// SetRestart gives the container another restart policy.
-func (e *Engine) SetRestart(c *Container, p monitor.Policy) error {
-	if c.AutoRemove && p.Name != "" {
-		return &WrongStateError{c.Name, e.Status(c).State, "is removed when it ends (--rm) and can't be restarted"}
-	}
-	unlock, err := e.lock(c.ID)
-	if err != nil {
+// Cleanup is Finish for a container whose monitor has no client left to do it. It starts a container again whose policy
+// came when it ran already: its monitor was not made for that.
+func (e *Engine) Cleanup(ctx context.Context, c *Container) error {
+	var exit monitor.Exit
+	again := readJSON(filepath.Join(e.runDir(c.ID), monitor.ExitFile), &exit) == nil && exit.Restarting
+	if err := e.Finish(c); err != nil || !again {
 		return err
 	}
-	defer unlock()
-	r, err := e.state.Find(c.ID)
-	if err != nil {
-		return err
+	now, err := e.Lookup(c.ID)
+	if err == nil {
+		_, err = e.Start(ctx, now, StartOptions{})
 	}
-	now, err := decode(r)
-	if err != nil {
-		return err
-	}
-	st := e.Status(now)
-	now.Restart = p
-	now.Started = p.Name != "" && (st.State == Running || st.State == Paused || st.State == Restarting)
-	if r, err = now.record(); err != nil {
-		return err
-	}
-	if err := e.state.Put(r); err != nil {
-		return err
-	}
-	e.tellMonitor(c.ID, monitor.Change{Restart: &p})
-	return nil
+	return err
 }
 
 // noteStart records that a container with a policy runs: after a reboot nothing else tells.
@@ -122,8 +106,12 @@ func (e *Engine) noteStart(c *Container) error {
 	if c.Restart.Name == "" || c.Started {
 		return nil
 	}
-	c.Started = true
-	r, err := c.record()
+	now, err := e.Lookup(c.ID)
+	if err != nil {
+		return err
+	}
+	c.Started, now.Started = true, true
+	r, err := now.record()
 	if err != nil {
 		return err
 	}

@@ -99,3 +99,24 @@ func TestRestartRefused(t *testing.T) {
 		refused(t, env.Proa("run", "-d", "--restart", bad, image, "true"), 125, "--restart", bad)
 	}
 }
+
+func TestUpdateRestart(t *testing.T) {
+	loop := "trap 'exit 4' TERM; echo run; while :; do sleep 0.05; done"
+	crash := func(name string) { env.Proa("exec", name, "sh", "-c", "kill -TERM 1").OK(t) }
+	begun := func(name string, n int) {
+		t.Helper()
+		harness.Eventually(t, "the next run is there", func() bool { return runs(t, name) == n && inspect(t, name, "{{.State.Status}}") == "running" })
+	}
+	name := start(t, env, "--", "sh", "-c", loop) // with nothing kept for a next run
+	begun(name, 1)
+	env.Proa("update", "--restart", "always", name).OK(t)
+	crash(name)
+	begun(name, 2)
+	crash(name)
+	begun(name, 3)
+	env.Proa("update", "--restart", "no", name).OK(t)
+	equal(t, "the policy", inspect(t, name, "{{.HostConfig.RestartPolicy.Name}}"), "no")
+	crash(name)
+	ends(t, name)
+	refused(t, env.Proa("update", "--restart", "sometimes", name), ownError, "sometimes")
+}

@@ -43,12 +43,10 @@ func (r *restarter) giveUp() { r.left.Do(func() { close(r.stay) }) }
 func (s *server) heedTerm() {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
-	if s.again.able {
-		go func() {
-			<-term
-			s.again.giveUp()
-		}()
-	}
+	go func() {
+		<-term
+		s.again.giveUp()
+	}()
 }
 
 // next is the pause before the next start.
@@ -78,6 +76,8 @@ func (s *server) wanted(e *monitor.Exit) bool {
 	s.again.mu.Lock()
 	defer s.again.mu.Unlock()
 	if !s.again.able {
+		// The policy came after the start, and with it nothing was kept: the cleanup starts the container again.
+		e.Restarting = s.cfg.Restart.Again(e.Code, 0) && !s.stays()
 		return false
 	}
 	forced := s.again.force

@@ -471,7 +471,7 @@ func (s *server) finish(e monitor.Exit) error {
 	if err := unix.FcntlFlock(uintptr(s.lockFD), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}); err != nil {
 		return fmt.Errorf("giving the monitor's lock back: %w", err)
 	}
-	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
+	if s.clients.end(e) > 0 && !e.Restarting || len(s.cfg.Cleanup) == 0 {
 		return nil
 	}
 	// The cleanup takes this container's lock: the monitor must be gone by its own word, not wait for it.
