@@ -120,3 +120,32 @@ func TestUpdateRestart(t *testing.T) {
 	ends(t, name)
 	refused(t, env.Proa("update", "--restart", "sometimes", name), ownError, "sometimes")
 }
+
+// TestSystemBoot: after a reboot the containers run that Docker's daemon would start.
+func TestSystemBoot(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	make := func(name, policy string, command ...string) {
+		t.Helper()
+		e.Proa(append([]string{"run", "-d", "--name", name, "--restart", policy, image}, command...)...).OK(t)
+	}
+	make("a", "always", "sleep", "1000")
+	make("b", "unless-stopped", "sleep", "1000")
+	make("c", "on-failure", "sleep", "1000")
+	make("d", "no", "sleep", "1000")
+	make("stopped-a", "always", "sleep", "1000")
+	make("stopped-b", "unless-stopped", "sleep", "1000")
+	make("stopped-c", "on-failure", "sleep", "1000")
+	make("well", "on-failure", "true")
+	e.Proa("create", "--name", "created", "--restart", "always", image, "sleep", "1000").OK(t)
+	e.Proa("stop", "-t", "0", "stopped-a", "stopped-b", "stopped-c").OK(t)
+	e.Proa("wait", "well").OK(t)
+	if err := e.Reboot(); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "what ran reads as exited", e.Proa("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "a").OK(t).Out(), "exited 255")
+	equal(t, "what is started", e.Proa("system", "boot").OK(t).Out(), "a\nb\nc\nstopped-a")
+	equal(t, "what runs", e.Proa("ps", "--format", "{{.Names}}").OK(t).Out(), "stopped-a\nc\nb\na")
+	equal(t, "a second time", e.Proa("system", "boot").OK(t).Out(), "")
+	refused(t, e.Proa("system", "boot", "now"), 125, "now")
+	e.Proa("rm", "-f", "a", "b", "c", "stopped-a").OK(t)
+}
