@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/cgroups/manager"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -25,7 +26,7 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	if err != nil {
 		return err
 	}
-	old := now.Config.Resources
+	old, policy := now.Config.Resources, now.Restart
 	if err := change(now); err != nil {
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
@@ -36,11 +37,18 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))
 		}
 	}
+	now.Started = now.Restart.Name != "" && st.State != Created && st.State != Exited
 	r, err := now.record()
 	if err != nil {
 		return err
 	}
-	return e.state.Put(r)
+	if err := e.state.Put(r); err != nil {
+		return err
+	}
+	if now.Restart != policy {
+		e.tellMonitor(c.ID, monitor.Change{Restart: &now.Restart})
+	}
+	return nil
 }
 
 // setLimits writes the limits r of a running container that had old.

@@ -70,5 +70,8 @@ func (s *session) carry(ctx context.Context) error {
 	if err != nil {
 		return ended(exit, err) // the container goes on, and its monitor cleans up
 	}
+	if exit.Restarting {
+		return ended(exit, nil) // as with Docker this was the run that proa was attached to
+	}
 	return errors.Join(s.engine.Finish(s.ctr), ended(exit, nil))
 }

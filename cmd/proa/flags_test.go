@@ -98,8 +98,10 @@ func TestParseCreate(t *testing.T) {
 		"resources": {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "--memory-reservation", "256m",
 			"--cpuset-mems", "0", "img"},
 		"resources by period": {"--cpu-period", "50000", "--cpu-quota", "25000", "img"},
-		"rootfs":              {"--rootfs", dir + ":O", "/bin/true"},
-		"entrypoint dropped":  {"--entrypoint", "", "img", "a"},
+		"health": {"--restart", "on-failure:4", "--health-cmd", "test -e /x", "--health-interval", "1m30s", "--health-timeout", "2s", "--health-start-period=3s",
+			"--health-start-interval", "4s", "--health-retries", "5", "--health-on-failure", "kill", "img"},
+		"rootfs":             {"--rootfs", dir + ":O", "/bin/true"},
+		"entrypoint dropped": {"--entrypoint", "", "img", "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctr, err := parseRun(line...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/urfave/cli/v2"
 )
 
@@ -109,6 +110,17 @@ func selectContainers(ctx context.Context, e *libpod.Engine, o psOptions) ([]lib
 	return list, nil
 }
 
+// healthText is what Docker adds to the status of a container with a health check.
+func healthText(l libpod.Listed) string {
+	if l.Health == nil || l.Status.State != libpod.Running {
+		return ""
+	}
+	if l.Health.Status == monitor.Starting {
+		return " (health: starting)"
+	}
+	return " (" + l.Health.Status + ")"
+}
+
 // statusText is Docker's wording.
 func statusText(s libpod.Status) string {
 	switch s.State {
@@ -116,6 +128,8 @@ func statusText(s libpod.Status) string {
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt))
 	case libpod.Paused:
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt)) + " (Paused)"
+	case libpod.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	case libpod.Exited:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	}

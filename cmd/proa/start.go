@@ -35,7 +35,7 @@ func newStartCommand(a *app) *cli.Command {
 // running tells whether err says that a container runs already: starting one is not an error then, as in Docker.
 func running(err error) bool {
 	var wrong *libpod.WrongStateError
-	return errors.As(err, &wrong) && wrong.State == libpod.Running
+	return errors.As(err, &wrong) && (wrong.State == libpod.Running || wrong.State == libpod.Restarting)
 }
 
 func startAttached(a *app, c *cli.Context) error {
