@@ -15,7 +15,6 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/state"
-	"github.com/proa-containers/proa/oci/spec"
 )
 
 // validName tells whether name is one for containers by Docker's rule. Without a regular expression: compiling one costs
@@ -130,6 +129,9 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	}
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)
+	if h := c.Config.Health; h != nil && len(h.Test) == 0 {
+		return fmt.Errorf("no health check: neither an option nor image %q names one; give --health-cmd, --health-http or --health-tcp", c.Image)
+	}
 	if len(p.Args) == 0 {
 		return fmt.Errorf("no command: neither the command line nor image %q names one; give one after the image", c.Image)
 	}
@@ -182,9 +184,7 @@ func fromImage(c *Container, img *image.Image) {
 	}
 	maps.Copy(labels, c.Labels)
 	c.Labels = labels
-	if h := cfg.Healthcheck; h != nil {
-		c.Config.Health = &spec.Health{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries}
-	}
+	inheritHealth(&c.Config.Health, cfg.Healthcheck)
 }
 
 // The words of random names: how a boat is, and who sailed.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
@@ -59,7 +61,15 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return err
 	}
 	run := st.Run
-	c.Last, now.Last = &run, &run
+	if c.restarts() {
+		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
+		run.Stay = err == nil
+		if r, ok := e.restarts(c.ID); ok {
+			run.Restarts = r.Count
+		}
+	}
+	run.Health = e.Health(c, st)
+	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
 	r, err := now.record()
 	if err != nil {
 		return err
