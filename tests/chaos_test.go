@@ -121,6 +121,7 @@ type blow struct {
 	after time.Duration
 	init  bool // an init, or its monitor
 	stop  bool // SIGSTOP to a monitor
+	pause bool // the pause process, rather than any of the others
 	which int
 }
 
@@ -139,7 +140,7 @@ func (c *chaos) plan(r *rand.Rand) (work [][]op, blows []blow) {
 		work = append(work, ops)
 	}
 	for range 6 {
-		blows = append(blows, blow{time.Duration(r.IntN(800)) * time.Millisecond, r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(1000)})
+		blows = append(blows, blow{time.Duration(r.IntN(800)) * time.Millisecond, r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(20) == 0, r.IntN(1000)})
 	}
 	return work, blows
 }
@@ -231,6 +232,12 @@ func (c *chaos) round(t *testing.T, seed, n uint64) {
 	workers.Wait()
 	close(over)
 	killer.Wait()
+	// A monitor that was stopped as it became the clean-up is none any more: nobody looks after it.
+	for _, p := range c.e.Processes() {
+		if slices.Contains(p.Args, "cleanup") && processState(p.PID) == "T" {
+			_ = syscall.Kill(p.PID, syscall.SIGCONT)
+		}
+	}
 }
 
 // chaosTimeout is after what time a command hangs: a command may wait for another that works on the same container.
@@ -283,11 +290,14 @@ func (c *chaos) do(t *testing.T, worker int, o op) {
 
 // strike signals one of the processes that are there now.
 func (c *chaos) strike(b blow) {
-	var monitors, inits []harness.Process
+	var monitors, inits, pause []harness.Process
 	all := c.e.Processes()
 	for _, p := range all {
 		if p.Args[0] == "proa-monitor" && !c.before[p.PID] {
 			monitors = append(monitors, p)
+		}
+		if p.Args[0] == "proa-pause" && !c.before[p.PID] {
+			pause = append(pause, p)
 		}
 	}
 	for _, p := range all {
@@ -299,12 +309,15 @@ func (c *chaos) strike(b blow) {
 	if b.init {
 		victims = inits
 	}
+	if b.pause {
+		victims = pause
+	}
 	if len(victims) == 0 {
 		return
 	}
 	v := victims[b.which%len(victims)]
 	sig := syscall.SIGKILL
-	if b.stop && !b.init {
+	if b.stop && !b.init && !b.pause {
 		sig = syscall.SIGSTOP
 	}
 	if syscall.Kill(v.PID, sig) != nil {
@@ -313,6 +326,7 @@ func (c *chaos) strike(b blow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.killedOthers++
+	c.messages[fmt.Sprintf("signal %d to %s", sig, v.Args[0])]++
 	c.done = append(c.done, fmt.Sprintf("%s signal %d to %s", time.Now().Format("05.000"), sig, v))
 }
 
