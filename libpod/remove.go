@@ -18,8 +18,10 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 		return err
 	}
 	defer unlock()
-	if _, err := e.state.Find(c.ID); errors.Is(err, state.ErrNotFound) {
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
 		return nil // it was to go when it ended, and did
+	} else if err != nil {
+		return err
 	}
 	if err := e.destroy(c); err != nil {
 		return err

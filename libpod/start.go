@@ -62,6 +62,9 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 		return nil, err
 	}
 	defer unlock()
+	if err := e.reread(c); err != nil {
+		return nil, err
+	}
 	return e.startLocked(ctx, c, o)
 }
 
