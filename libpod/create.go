@@ -145,7 +145,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
 		c.Log.Path, c.Log.Lazy = filepath.Join(e.dataDir(c.ID), "ctr.log"), true
 	}
-	return nil
+	return CheckLog(c)
 }
 
 func newID() string {

@@ -45,6 +45,9 @@ func runAttach(a *app, c *cli.Context) error {
 	if e.Status(ctr).State == libpod.Paused {
 		return fmt.Errorf("container %q is paused: unpause it before attaching to it", ctr.Name)
 	}
+	if ctr.Log.Driver == "passthrough" {
+		return fmt.Errorf("container %q has the log driver passthrough: its streams are those it was started with, and can't be attached to", ctr.Name)
+	}
 	s, err := newAttached(a, c, e, ctr)
 	if err != nil {
 		return err

@@ -172,7 +172,9 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--name", "", `""`}, {"--pull", "nonsense", "nonsense"}, {"--platform", "a/b/c/d/e", "a/b/c/d/e"}, {"--platform", "windows/amd64", "windows"},
 		{"--cidfile", file, file}, {"-l", "=x", "=x"}, {"--label-file", "/no/such/file", "/no/such/file"}, {"--annotation", "novalue", "novalue"},
 		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "-2", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
-		{"--log-driver", "journald", "journald"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
+		{"--log-driver", "syslog", "syslog"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
+		{"--log-opt", "max-file=3", "max-size"}, {"--log-driver=json-file", "--log-opt", "tag={{.Nonsense}}", "Nonsense"},
+		{"--log-driver=json-file", "--log-opt", "labels-regex=(", "labels-regex"}, {"--log-opt", "max-size=-5", "max-size"},
 		{"--log-driver=none", "--log-opt", "max-size=1m", "max-size"}, {"--log-driver=passthrough", "-t", "--tty"}, {"--no-such-flag", "no-such-flag"},
 		{"--rootfs", "--", "/no/such/dir", "/no/such/dir"},
 	} {
