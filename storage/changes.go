@@ -120,9 +120,9 @@ func openIn(layer, name string) (*os.File, error) {
 
 // LayerArchive is the upper directory as an image's layer: an uncompressed tar, in which what is deleted is marked in
 // the way of the image specification. The caller closes it.
-func LayerArchive(o overlay.Options, exclude []string) (io.ReadCloser, error) {
+func LayerArchive(o overlay.Options) (io.ReadCloser, error) {
 	r, err := archive.TarWithOptions(o.Upper, &archive.TarOptions{
-		Compression: archive.Uncompressed, ExcludePatterns: exclude, WhiteoutFormat: archive.OverlayWhiteoutFormat, WhiteoutData: o.Lower,
+		Compression: archive.Uncompressed, WhiteoutFormat: archive.OverlayWhiteoutFormat, WhiteoutData: o.Lower,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("archive the container's layer: %w", err)

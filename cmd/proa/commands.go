@@ -15,7 +15,7 @@ func commands(a *app) []*cli.Command {
 		newRmiCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a), newCommitCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
 		newDoctorCommand(a),

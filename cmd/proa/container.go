@@ -15,7 +15,7 @@ func newContainerCommand(a *app) *cli.Command {
 			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
-			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a),
+			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a), newCommitCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),
 		},
 	}
