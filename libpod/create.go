@@ -45,15 +45,23 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 	if err := e.complete(c, img); err != nil {
 		return nil, err
 	}
-	if unlock, err = e.lock(c.ID); err != nil {
-		return nil, err
+	if unlock, c.unlock = c.unlock, nil; unlock == nil {
+		if unlock, err = e.lock(c.ID); err != nil {
+			return nil, err
+		}
 	}
-	if err := e.reserve(ctx, c); err != nil {
+	if err = e.note(c.ID, unfinished); err == nil {
+		err = e.reserve(ctx, c)
+	}
+	if err != nil {
 		os.Remove(e.lockPath(c.ID))
 		unlock()
 		return nil, err
 	}
-	if err := e.makeLayer(c); err != nil {
+	if err = e.makeLayer(c); err == nil {
+		err = e.note(c.ID, finished)
+	}
+	if err != nil {
 		err = errors.Join(err, e.destroy(c))
 		unlock()
 		return nil, err
@@ -73,10 +81,14 @@ func (e *Engine) reserve(ctx context.Context, c *Container) error {
 	if !errors.As(err, &used) {
 		return err
 	}
-	if old, lookup := e.Lookup(used.ID); lookup == nil && old.AutoRemove {
+	old, lookup := e.Lookup(used.ID)
+	if lookup == nil && old.AutoRemove {
 		if _, err := e.settle(old); err != nil {
 			return err
 		}
+		return e.state.Add(r)
+	}
+	if errors.Is(lookup, state.ErrNotFound) { // it was half there
 		return e.state.Add(r)
 	}
 	return err
@@ -91,12 +103,15 @@ func (e *Engine) makeLayer(c *Container) error {
 		return err
 	}
 	// The id goes in as the store's name for the container too: other tools then show whose it is.
-	o, err := s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	o, err := s.CreateContainer(c.ID, []string{storeName(c.ID)}, c.ImageID, c.AutoRemove)
 	if err == nil {
 		c.layer = &o
 	}
 	return err
 }
+
+// storeName is what the store calls a container of proa's.
+func storeName(id string) string { return id[:min(12, len(id))] + "-proa" }
 
 // complete fills in what the image and the defaults say.
 func (e *Engine) complete(c *Container, img *image.Image) error {

@@ -15,10 +15,11 @@ func commands(a *app) []*cli.Command {
 		newRmiCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a), newCommitCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
+		newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a),
+		newDoctorCommand(a), newSystemCommand(a),
 		manual.New(),
 	}
 }

@@ -14,8 +14,9 @@ func newContainerCommand(a *app) *cli.Command {
 		Subcommands: []*cli.Command{
 			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
-			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newTopCommand(a), newPortCommand(a), newStatsCommand(a), newCommitCommand(a),
+			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a), newCleanupCommand(a),
+			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a),
+			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),
 		},
 	}

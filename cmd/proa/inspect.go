@@ -19,8 +19,10 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
 			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
+			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what containers wrote, as SizeRw, and that with their image, as SizeRootFs"},
+			latestFlag(),
 		},
-		Action: func(c *cli.Context) error { return runInspect(a, c) },
+		Action: objectErrors(func(c *cli.Context) error { return runInspect(a, c) }),
 	}
 }
 
@@ -29,7 +31,10 @@ func runInspect(a *app, c *cli.Context) error {
 	if kind != "" && kind != "container" && kind != "image" {
 		return fmt.Errorf("invalid --type %q: container or image", kind)
 	}
-	if c.NArg() == 0 {
+	switch {
+	case c.Bool("latest") && (c.Args().Present() || kind == "image"):
+		return errors.New("inspect takes either --latest, which is a container, or names, not both")
+	case c.NArg() == 0 && !c.Bool("latest"):
 		return errors.New("inspect takes at least one container or image")
 	}
 	var t *rowTemplate
@@ -43,9 +48,17 @@ func runInspect(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	refs := c.Args().Slice()
+	if c.Bool("latest") {
+		list, _, err := choose(c, e, nil)
+		if err != nil {
+			return err
+		}
+		kind, refs = "container", []string{list[0].ID}
+	}
 	found, errs := []any{}, []error(nil)
-	for _, ref := range c.Args().Slice() {
-		v, err := inspectOne(e, kind, ref)
+	for _, ref := range refs {
+		v, err := inspectOne(c, e, kind, ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -68,11 +81,11 @@ func runInspect(a *app, c *cli.Context) error {
 	return nil
 }
 
-func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
+func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error) {
 	if kind != "image" {
 		ctr, err := e.Lookup(ref)
 		if err == nil {
-			return e.Inspect(ctr)
+			return inspectContainer(c, e, ctr)
 		}
 		if !missing(err) || kind == "container" {
 			return nil, err
@@ -86,6 +99,17 @@ func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
 	if errors.Is(err, image.ErrNotFound) && kind == "" {
 		return nil, fmt.Errorf("no such container or image: %q", ref)
 	}
+	return v, err
+}
+
+func inspectContainer(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*libpod.Inspected, error) {
+	v, err := e.Inspect(ctr)
+	if err != nil || !c.Bool("size") {
+		return v, err
+	}
+	sizes, err := e.Sizes(c.Context, []libpod.Listed{{Container: ctr}})
+	size := sizes[ctr.ID]
+	v.SizeRw, v.SizeRootFs = &size.Written, &size.Root
 	return v, err
 }
 
