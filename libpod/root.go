@@ -186,3 +186,12 @@ func makeTarget(root *os.File, mount int, target string) error {
 	}
 	return unix.Close(fd)
 }
+
+// MountPath is a path of the running container's root in this host's file tree. It is valid while the container runs.
+func (e *Engine) MountPath(c *Container) (string, error) {
+	st := e.Status(c)
+	if st.PID == 0 {
+		return "", &WrongStateError{c.Name, st.State, "is not running, and its files are mounted only while it does: start it first, or use cp, diff or export, which need no mount"}
+	}
+	return fmt.Sprintf("/proc/%d/root", st.PID), nil
+}
