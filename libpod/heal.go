@@ -12,9 +12,12 @@ import (
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
 // last run is written down, so that it survives a reboot. It does nothing for one that runs or whose command still
-// holds it. It returns the status it found.
+// holds it. One that a killed commit left paused goes on. It returns the status it found.
 func (e *Engine) settle(c *Container) (Status, error) {
 	st := e.Status(c)
+	if st.State == Paused && e.unstill(c) == nil {
+		st = e.Status(c)
+	}
 	if st.State != Exited {
 		return st, e.abandoned(c, st)
 	}
