@@ -175,17 +175,16 @@ func (w *Warm) Cancel() {
 		return
 	}
 	<-w.ready
-	if w.ctr.unlock != nil {
-		os.Remove(w.engine.lockPath(w.ctr.ID))
-		w.ctr.unlock()
-		w.ctr.unlock = nil
-	}
 	if w.m != nil {
-		// The monitor takes its init and the cgroup along when its starter goes; a kill would leave them.
+		// The monitor takes its init and the cgroup along when its starter goes; it may have been killed before that.
+		stop := w.m.guard()
 		w.m.conn.Close()
-		w.m.cmd.Process.Release()
+		w.m.cmd.Wait()
+		stop()
 		w.m = nil
+		w.dropCgroup()
 	}
+	w.engine.dropLock(w.ctr)
 }
 
 // dropCgroup removes the cgroup of a container that did not start, with the init if that is still in it.

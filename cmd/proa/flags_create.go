@@ -15,13 +15,14 @@ import (
 
 // createFlags are the flags that create and run share.
 func createFlags() []cli.Flag {
-	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), networkFlags())
+	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), healthFlags(), networkFlags())
 }
 
 func containerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the container"},
 		&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
+		restartFlag(),
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"},
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
@@ -54,6 +55,8 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 	for _, parse := range []func() error{
 		func() error { return refuseNetworking(c) },
 		func() error { return parseContainer(c, ctr) },
+		func() error { return parseRestart(c, ctr) },
+		func() error { return parseHealth(c, ctr) },
 		func() error { return parseLog(c, ctr) },
 		func() error { return parseProcess(c, &cfg.Process) },
 		func() error { return parseNamespaces(c, &cfg.Namespaces) },

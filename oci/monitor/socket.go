@@ -216,3 +216,11 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }
+
+// End says that nothing more will be sent; what was sent is still read by the peer, which then closes.
+func (c *Conn) End() {
+	c.raw.Write(func(s uintptr) bool {
+		unix.Shutdown(int(s), unix.SHUT_WR)
+		return true
+	})
+}

@@ -1,16 +1,19 @@
 package runtime
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/oci/launch"
 )
 
 // launching is a container on its way: what is known of it before its plan. Its init is forked, and its program starts,
-// while the plan is made.
+// while config.json is read whole and the plan is made.
 type launching struct {
 	rec   *Record
 	cg    cgroups.Manager
@@ -22,26 +25,65 @@ type launching struct {
 	ahead *launch.Embryo
 }
 
-// conceive forks the init ahead, unless it has to inherit more than an embryo can be given, or to join namespaces.
-func (l *launching) conceive(spec *specs.Spec) {
-	if l.opts.Wait || l.opts.Preserve > 0 || spec.Linux == nil {
+// hurry forks the init from what of config.json can be known fast: its namespaces and its cgroup. It does nothing for one
+// that has to inherit more than an embryo can be given, joins namespaces, or needs more than a mkdir for its cgroup.
+// Without it the init is forked with its plan, and the errors, if they stay, are told then.
+func (l *launching) hurry(id string, config []byte, systemd bool) {
+	var c struct {
+		Linux *struct {
+			Namespaces  []specs.LinuxNamespace `json:"namespaces"`
+			CgroupsPath string                 `json:"cgroupsPath"`
+		} `json:"linux"`
+	}
+	if l.opts.Wait || l.opts.Preserve > 0 || systemd || json.Unmarshal(config, &c) != nil || c.Linux == nil {
 		return
 	}
 	var flags uintptr
-	for _, n := range spec.Linux.Namespaces {
+	for _, n := range c.Linux.Namespaces {
 		if n.Path != "" {
 			return
 		}
 		flags |= uintptr(namespaceFlags[n.Type])
 	}
+	// A container that stays in its caller's cgroup could be forked at once, but one of root's never does.
+	base := "/"
+	if os.Geteuid() != 0 {
+		base = delegated()
+	}
+	if base != "" {
+		if !cgroups.IsCgroup2UnifiedMode() {
+			return
+		}
+		if l.birth = quickCgroup(filepath.Join("/sys/fs/cgroup", cgroupPath(id, c.Linux.CgroupsPath, base))); l.birth == nil {
+			return
+		}
+	}
 	l.done = make(chan struct{})
 	go func() {
 		defer close(l.done)
 		if prog, err := l.prog.file(); err == nil {
-			// Without it the init is forked with its plan, and the error, if it stays, is told then.
 			l.ahead, _ = launch.Conceive(prog, flags, l.birth)
 		}
 	}()
+}
+
+// quickCgroup makes and opens a cgroup whose parent has no controller to enable: to enable one, even again, makes the
+// kernel wait. It is nil where there is more to do.
+func quickCgroup(dir string) *os.File {
+	parent := filepath.Dir(dir)
+	if readLine(filepath.Join(parent, "cgroup.controllers")) != readLine(filepath.Join(parent, "cgroup.subtree_control")) {
+		return nil
+	}
+	if os.Mkdir(dir, 0o755) != nil {
+		return nil
+	}
+	if readLine(filepath.Join(dir, "cgroup.type")) == "domain" {
+		if f, err := os.Open(dir); err == nil {
+			return f
+		}
+	}
+	_ = unix.Rmdir(dir)
+	return nil
 }
 
 // embryo is the init that was forked ahead, nil without one. It is the caller's.
@@ -54,10 +96,13 @@ func (l *launching) embryo() *launch.Embryo {
 	return e
 }
 
-// discard ends an init that was not used.
+// discard ends an init that was not used, and removes the cgroup it was in.
 func (l *launching) discard() {
 	if e := l.embryo(); e != nil {
 		e.Discard()
+	}
+	if l.birth != nil {
+		_ = unix.Rmdir(l.birth.Name())
 	}
 }
 

@@ -64,18 +64,26 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 	if opts.Bundle, err = filepath.Abs(opts.Bundle); err != nil {
 		return nil, nil, err
 	}
-	spec, err := LoadSpec(opts.Bundle)
+	config, err := readConfig(opts.Bundle)
 	if err != nil {
 		return nil, nil, err
-	}
-	if spec.Process == nil && !opts.Wait {
-		return nil, nil, errors.New("config.json: process is missing")
 	}
 	dir, err := r.reserve(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	u.add(func() { _ = os.RemoveAll(dir) })
+	l := &launching{prog: prog, opts: opts}
+	defer l.close()
+	u.add(l.discard)
+	l.hurry(id, config, r.SystemdCgroup)
+	spec, err := parseConfig(config, opts.Bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spec.Process == nil && !opts.Wait {
+		return nil, nil, errors.New("config.json: process is missing")
+	}
 	host := HostOptions()
 	host.Bundle, host.NoPivot, host.CompileSeccomp = opts.Bundle, opts.NoPivot, r.CompileSeccomp
 	rec = &Record{
@@ -87,17 +95,14 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &launching{rec: rec, cg: cg, prog: prog, opts: opts}
+	l.rec, l.cg = rec, cg
 	if cg != nil {
-		u.add(func() { _ = cg.Destroy(); made.removeParents() })
+		u.add(func() { l.discard(); _ = cg.Destroy(); made.removeParents() })
 		rec.noteParents(cg)
-		if l.birth, err = birthplace(rec, cg); err != nil {
+		if l.birth, err = birthplace(rec, cg, l.birth); err != nil {
 			return nil, nil, err
 		}
 	}
-	defer l.close()
-	u.add(l.discard)
-	l.conceive(spec)
 	p, err := NewPlan(spec, host)
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,9 @@ type clients struct {
 	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
 
+	change func(monitor.Change)
+	prober *prober // of the container's health; nil without a check or a run
+
 	stdinMu sync.Mutex
 	stdin   *os.File // the container's standard input; nil when closed
 	console *os.File // the terminal's master, nil without one
@@ -68,6 +71,18 @@ func (c *clients) end(e monitor.Exit) (heard int) {
 	return heard
 }
 
+// endRun tells every client that the container ended and is about to be started again, and parts with it.
+func (c *clients) endRun(e monitor.Exit) {
+	c.mu.Lock()
+	conns := c.conns
+	c.conns = nil
+	c.mu.Unlock()
+	for _, conn := range conns {
+		conn.SendJSON(monitor.Exited, e)
+		conn.End()
+	}
+}
+
 func (c *clients) receive(conn *monitor.Conn) {
 	defer c.drop(conn)
 	buf := newScratch(monitor.MaxPayload + 1)
@@ -89,8 +104,18 @@ func (c *clients) receive(conn *monitor.Conn) {
 			c.closeStdin()
 		case monitor.Resize:
 			var s monitor.Size
-			if json.Unmarshal(payload, &s) == nil && c.console != nil {
-				resize(c.console, s)
+			if json.Unmarshal(payload, &s) == nil {
+				c.resize(s)
+			}
+		case monitor.Probe:
+			c.mu.Lock()
+			p := c.prober
+			c.mu.Unlock()
+			p.answer(conn)
+		case monitor.Update:
+			var change monitor.Change
+			if json.Unmarshal(payload, &change) == nil && c.change != nil {
+				c.change(change)
 			}
 		}
 	}
@@ -129,9 +154,38 @@ func (c *clients) closeStdin() {
 	}
 }
 
+// setStdin gives the clients the standard input of a new run.
+func (c *clients) setStdin(f *os.File) {
+	c.closeStdin()
+	c.stdinMu.Lock()
+	c.stdin = f
+	c.stdinMu.Unlock()
+}
+
+func (c *clients) setProber(p *prober) {
+	c.mu.Lock()
+	c.prober = p
+	c.mu.Unlock()
+}
+
+// setConsole gives the clients the terminal of a new run.
+func (c *clients) setConsole(f *os.File) {
+	c.stdinMu.Lock()
+	if c.console != nil {
+		c.console.Close()
+	}
+	c.console = f
+	c.stdinMu.Unlock()
+}
+
 // resize leaves the file in the poller: Fd would make it blocking.
-func resize(console *os.File, s monitor.Size) {
-	if raw, err := console.SyscallConn(); err == nil {
+func (c *clients) resize(s monitor.Size) {
+	c.stdinMu.Lock()
+	defer c.stdinMu.Unlock()
+	if c.console == nil {
+		return
+	}
+	if raw, err := c.console.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) {
 			unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Height, Col: s.Width})
 		})

@@ -41,6 +41,10 @@ type server struct {
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
 	accept func()     // takes clients for as long as the monitor lives
+
+	kept     *os.File // what the root is made of again, see keepRoot; nil without one
+	again    restarter
+	oomKills int // of the earlier runs
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -53,6 +57,8 @@ func Run() error {
 		return err
 	}
 	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
+	s.again.stay = make(chan struct{})
+	s.clients.change = s.change
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -71,15 +77,32 @@ func Run() error {
 	} else {
 		starter.Close()
 	}
+	s.read()
+	go s.accept()
+	for {
+		s.hold(proc.PID)
+		s.dropStreams()
+		s.settleDown()
+		checks := s.probe(proc)
+		e := s.wait()
+		checks.end()
+		if s.again.able {
+			s.emptyCgroup()
+		}
+		s.drain()
+		if proc = s.restart(&e); proc == nil {
+			return s.finish(e)
+		}
+		s.read()
+	}
+}
+
+// read starts what carries the container's output.
+func (s *server) read() {
 	for i, f := range s.parent {
 		s.streams.Add(1)
 		go s.copy(newStream(f, i))
 	}
-	go s.accept()
-	s.hold(proc.PID)
-	dropStreams()
-	s.settleDown()
-	return s.finish(s.wait())
 }
 
 // settleTime is how long a container must live for its monitor to make itself comfortable.
@@ -89,7 +112,10 @@ const settleTime = 500 * time.Millisecond
 func (s *server) settleDown() {
 	time.AfterFunc(settleTime, func() {
 		// Caught, not ignored: a command started later would inherit ignored signals through execve.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+		s.again.once.Do(func() {
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
+			s.heedTerm()
+		})
 	})
 }
 
@@ -213,10 +239,16 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h := s.cfg.Health; s.cfg.Restart.Name != "" || h != nil && h.OnFailure == monitor.Restart {
+		if err := s.keep(); err != nil {
+			return nil, err
+		}
+	}
 	proc, err := s.launch()
 	if err != nil {
 		return nil, err
 	}
+	s.again.since = proc.StartedAt
 	s.accept = func() {
 		for {
 			conn, err := listener.Accept()
@@ -249,7 +281,9 @@ func (s *server) launch() (*monitor.Init, error) {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
 	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
-	s.cfg.Plan = nil
+	if !s.again.able {
+		s.cfg.Plan = nil
+	}
 	if s.cfg.PidsMax > 0 {
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
@@ -272,7 +306,7 @@ func (s *server) launch() (*monitor.Init, error) {
 		return nil, err
 	}
 	if proc.Console != nil {
-		s.clients.console = proc.Console
+		s.clients.setConsole(proc.Console)
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
@@ -282,16 +316,24 @@ func (s *server) launch() (*monitor.Init, error) {
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
 func (s *server) closeInherited() {
+	if s.root != nil {
+		s.root.Close()
+		s.root = nil
+	}
+	if s.again.able || s.cfg.Health != nil {
+		return
+	}
 	s.init.Close()
-	for _, f := range []*os.File{s.root, s.cgroup} {
-		if f != nil {
-			f.Close()
-		}
+	if s.cgroup != nil {
+		s.cgroup.Close()
 	}
 }
 
-// dropStreams lets go of what the starter handed on with a passthrough log.
-func dropStreams() {
+// dropStreams lets go of what the starter handed on with a passthrough log, unless a next run needs it.
+func (s *server) dropStreams() {
+	if s.again.able {
+		return
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return
@@ -312,6 +354,7 @@ func (s *server) hold(pid int) {
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
 func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
+	s.parent = nil
 	switch {
 	case s.cfg.Terminal:
 		return nil, nil
@@ -331,7 +374,8 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Stdin, s.clients.stdin = r, w
+		c.Stdin = r
+		s.clients.setStdin(w)
 		child = append(child, r)
 	} else {
 		null, err := os.Open("/dev/null")
@@ -361,11 +405,15 @@ func (s *server) wait() monitor.Exit {
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
-	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+	return monitor.Exit{Code: status(ws), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+}
+
+// status is a shell's exit status for ws.
+func status(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
-		e.Code = 128 + int(ws.Signal())
+		return 128 + int(ws.Signal())
 	}
-	return e
+	return ws.ExitStatus()
 }
 
 // oomKilled tells whether the kernel killed a process of the container for want of memory.
@@ -380,7 +428,9 @@ func (s *server) oomKilled() bool {
 	for line := range strings.Lines(string(b)) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
 			count, err := strconv.Atoi(n)
-			return err == nil && count > 0
+			before := s.oomKills
+			s.oomKills = count
+			return err == nil && count > before
 		}
 	}
 	return false
@@ -390,13 +440,16 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
-func (s *server) finish(e monitor.Exit) error {
+func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drainTime):
 	}
+}
+
+func (s *server) finish(e monitor.Exit) error {
 	s.logMu.Lock()
 	s.log.close()
 	s.logMu.Unlock()
@@ -408,7 +461,7 @@ func (s *server) finish(e monitor.Exit) error {
 	if err := unix.FcntlFlock(uintptr(s.lockFD), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}); err != nil {
 		return fmt.Errorf("giving the monitor's lock back: %w", err)
 	}
-	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
+	if s.clients.end(e) > 0 && !e.Restarting || len(s.cfg.Cleanup) == 0 {
 		return nil
 	}
 	// The cleanup takes this container's lock: the monitor must be gone by its own word, not wait for it.
