@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -125,6 +126,12 @@ func (c *Conn) SendPacket(packet []byte) error {
 	}
 	return err
 }
+
+// Interrupt makes every Send that waits for its peer fail with os.ErrDeadlineExceeded, and every later one, until Resume.
+func (c *Conn) Interrupt() { c.f.SetWriteDeadline(time.Unix(1, 0)) }
+
+// Resume undoes Interrupt.
+func (c *Conn) Resume() { c.f.SetWriteDeadline(time.Time{}) }
 
 // SendFiles writes one packet with descriptors.
 func (c *Conn) SendFiles(kind byte, payload []byte, files ...*os.File) error {
