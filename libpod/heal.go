@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
@@ -27,10 +29,31 @@ func (e *Engine) settle(c *Container) (Status, error) {
 		return st, err
 	}
 	defer unlock()
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
+		return st, nil
+	} else if err != nil {
+		return st, err
+	}
 	if c.AutoRemove {
 		return st, e.destroy(c)
 	}
 	return st, e.writeDown(c, st)
+}
+
+// reread reads c's record again, for a caller that has got its lock: another command may have renamed it, written down its
+// end or removed it since it was looked up. Gone is ErrNotFound.
+func (e *Engine) reread(c *Container) error {
+	r, err := e.state.Find(c.ID)
+	if err != nil {
+		return err
+	}
+	now, err := decode(r)
+	if err != nil {
+		return err
+	}
+	now.layer, now.unlock = c.layer, c.unlock
+	*c = *now
+	return nil
 }
 
 // whole is ErrNotFound for a container that a killed command has half made or half removed, and removes the rest of it.
@@ -45,6 +68,9 @@ func (e *Engine) whole(c *Container) error {
 	defer unlock()
 	if whole, _ := e.noted(c.ID); whole {
 		return nil
+	}
+	if err := e.reread(c); err != nil {
+		return err
 	}
 	if err := e.destroy(c); err != nil {
 		return err
@@ -62,7 +88,15 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return err
 	}
 	run := st.Run
-	c.Last, now.Last = &run, &run
+	if c.restarts() {
+		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
+		run.Stay = err == nil
+		if r, ok := e.restarts(c.ID); ok {
+			run.Restarts = r.Count
+		}
+	}
+	run.Health = e.Health(c, st)
+	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
 	r, err := now.record()
 	if err != nil {
 		return err
@@ -91,6 +125,11 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 		return err
 	}
 	defer unlock()
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	if e.Status(c).State != Created {
 		return nil
 	}

@@ -44,7 +44,7 @@ func newCleanupCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return e.Finish(ctr)
+			return e.Cleanup(c.Context, ctr)
 		},
 	}
 }
