@@ -40,6 +40,9 @@ type Container struct {
 	Standing    bool // made by create: it goes when it has run, not before
 	Last        *Run `json:",omitempty"`
 
+	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
+	DropVolumes bool `json:"-"`
+
 	layer *overlay.Options // of a layer just made: Run need not look it up again
 }
 

@@ -34,10 +34,20 @@ func validName(name string) bool {
 // for; Create fills in id, name and what the image says. On an error nothing is left.
 func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
 	unlock, err := e.create(ctx, c, img)
-	if err == nil {
-		unlock()
+	if err != nil {
+		return err
 	}
-	return err
+	defer unlock()
+	if err := e.fillCreated(ctx, c); err != nil {
+		return e.undo(c, err)
+	}
+	return nil
+}
+
+// undo removes what there is of a container that could not be made.
+func (e *Engine) undo(c *Container, err error) error {
+	c.DropVolumes = true
+	return errors.Join(err, e.destroy(c))
 }
 
 // create is Create that keeps the container's lock.
@@ -53,8 +63,12 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		unlock()
 		return nil, err
 	}
-	if err := e.makeLayer(c); err != nil {
-		err = errors.Join(err, e.destroy(c))
+	err = e.makeVolumes(ctx, c)
+	if err == nil {
+		err = e.makeLayer(c)
+	}
+	if err != nil {
+		err = e.undo(c, err)
 		unlock()
 		return nil, err
 	}
@@ -112,6 +126,9 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if img != nil {
 		c.ImageID = img.ID
 		fromImage(c, img)
+	}
+	if err := e.completeVolumes(c, img); err != nil {
+		return err
 	}
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)

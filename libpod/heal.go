@@ -50,7 +50,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 
 // clearRun removes what is left of a container's run. The caller holds the container's lock.
 func (e *Engine) clearRun(c *Container) error {
-	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID), e.unmountVolumes(c))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.

@@ -75,7 +75,7 @@ func (e *Engine) destroy(c *Container) error {
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))
 	}
-	if err != nil {
+	if err = errors.Join(err, e.unmountVolumes(c), e.dropVolumes(c)); err != nil {
 		return err
 	}
 	r, err := c.record()

@@ -18,7 +18,7 @@ func commands(a *app) []*cli.Command {
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a),
+		newDoctorCommand(a), newVolumeCommand(a),
 		manual.New(),
 	}
 }

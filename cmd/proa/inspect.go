@@ -8,17 +8,18 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/urfave/cli/v2"
 )
 
 func newInspectCommand(a *app, kind string) *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show all there is to know of containers and images, as JSON",
+		Usage:     "show all there is to know of containers, images and volumes, as JSON",
 		ArgsUsage: "NAME [NAME...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
-			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
+			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image or a volume"},
 		},
 		Action: func(c *cli.Context) error { return runInspect(a, c) },
 	}
@@ -26,11 +27,11 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 
 func runInspect(a *app, c *cli.Context) error {
 	kind := c.String("type")
-	if kind != "" && kind != "container" && kind != "image" {
-		return fmt.Errorf("invalid --type %q: container or image", kind)
+	if kind != "" && kind != "container" && kind != "image" && kind != "volume" {
+		return fmt.Errorf("invalid --type %q: container, image or volume", kind)
 	}
 	if c.NArg() == 0 {
-		return errors.New("inspect takes at least one container or image")
+		return errors.New("inspect takes at least one container, image or volume")
 	}
 	var t *rowTemplate
 	var err error
@@ -69,7 +70,7 @@ func runInspect(a *app, c *cli.Context) error {
 }
 
 func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
-	if kind != "image" {
+	if kind == "" || kind == "container" {
 		ctr, err := e.Lookup(ref)
 		if err == nil {
 			return e.Inspect(ctr)
@@ -78,15 +79,28 @@ func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
 			return nil, err
 		}
 	}
-	s, err := e.Store()
+	if kind != "volume" {
+		s, err := e.Store()
+		if err != nil {
+			return nil, err
+		}
+		img, err := image.Inspect(s, ref)
+		if !errors.Is(err, image.ErrNotFound) || kind == "image" {
+			return img, err
+		}
+	}
+	s, err := e.Volumes()
 	if err != nil {
 		return nil, err
 	}
-	v, err := image.Inspect(s, ref)
-	if errors.Is(err, image.ErrNotFound) && kind == "" {
-		return nil, fmt.Errorf("no such container or image: %q", ref)
+	v, err := s.Get(ref)
+	if errors.Is(err, volume.ErrNotFound) && kind == "" {
+		return nil, fmt.Errorf("no such container, image or volume: %q", ref)
 	}
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return newInspectedVolume(v), nil
 }
 
 // printEither executes the template on v, or where that has no such field on v as its JSON names it: users write

@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/spec"
 	"github.com/urfave/cli/v2"
 )
 
@@ -25,7 +26,7 @@ func newPsCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "no-trunc", Usage: "do not shorten anything"},
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "the last `NUMBER` made, running or not"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "the last one made, running or not"},
-			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, before or since"},
+			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, before, since or volume"},
 			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
 		},
 		Action: func(c *cli.Context) error { return runPs(a, c) },
@@ -128,6 +129,12 @@ func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Liste
 			return strings.HasPrefix(l.ImageID, strings.TrimPrefix(value, "sha256:")) || path.Base(l.Image) == value || l.Image == value ||
 				strings.TrimSuffix(path.Base(l.Image), ":latest") == value
 		}, nil
+	case "volume":
+		return func(l libpod.Listed) bool {
+			return slices.ContainsFunc(l.Config.Mounts.List, func(m spec.Mount) bool {
+				return m.Volume != nil && m.Volume.Name == value || m.Type == "bind" && m.Source == value || m.Target == value
+			})
+		}, nil
 	case "before", "since":
 		for _, o := range list {
 			if o.Name == value || strings.HasPrefix(o.ID, value) {
@@ -139,7 +146,7 @@ func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Liste
 		}
 		return nil, errors.New("no such container")
 	}
-	return nil, errors.New("the key is id, name, label, exited, status, ancestor, before or since")
+	return nil, errors.New("the key is id, name, label, exited, status, ancestor, before, since or volume")
 }
 
 func newPsRow(l libpod.Listed, whole bool) psRow {
@@ -159,13 +166,18 @@ func newPsRow(l libpod.Listed, whole bool) psRow {
 	}
 	slices.Sort(labels)
 	for _, m := range l.Config.Mounts.List {
-		if m.Source != "" {
+		switch {
+		case m.Source != "":
 			mounts = append(mounts, m.Source)
+		case m.Volume != nil && len(m.Volume.Name) > 15 && !whole:
+			mounts = append(mounts, m.Volume.Name[:14]+"…")
+		case m.Volume != nil:
+			mounts = append(mounts, m.Volume.Name)
 		}
 	}
 	return psRow{
 		Command: strconv.Quote(command), CreatedAt: l.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), ID: id, Image: image,
-		Labels: strings.Join(labels, ","), LocalVolumes: "0", Mounts: strings.Join(mounts, ","), Names: l.Name,
+		Labels: strings.Join(labels, ","), LocalVolumes: strconv.Itoa(len(l.VolumeNames())), Mounts: strings.Join(mounts, ","), Names: l.Name,
 		Networks: l.Config.Namespaces.Network, RunningFor: units.HumanDuration(time.Since(l.Created)) + " ago",
 		State: string(l.Status.State), Status: statusText(l.Status),
 	}

@@ -15,6 +15,7 @@ func newRmCommand(a *app) *cli.Command {
 		Usage:     "remove one or more containers",
 		ArgsUsage: "CONTAINER [CONTAINER...]",
 		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "their anonymous volumes too"},
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill running containers; do not complain of missing ones"},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "all containers that do not run, with --force those too"},
 		},
@@ -23,6 +24,7 @@ func newRmCommand(a *app) *cli.Command {
 				return removeAll(a, c)
 			}
 			err := a.each(c, 1, func(e *libpod.Engine, ctr *libpod.Container, ref string) error {
+				ctr.DropVolumes = c.Bool("volumes")
 				if err := e.Remove(c.Context, ctr, c.Bool("force")); err != nil {
 					return err
 				}
@@ -51,6 +53,7 @@ func removeAll(a *app, c *cli.Context) error {
 		if l.Status.State == libpod.Running && !c.Bool("force") {
 			continue
 		}
+		l.Container.DropVolumes = c.Bool("volumes")
 		if err := e.Remove(c.Context, l.Container, c.Bool("force")); err != nil {
 			errs = append(errs, err)
 			continue
