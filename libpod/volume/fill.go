@@ -62,7 +62,16 @@ func (s *Store) Import(ctx context.Context, v *Volume, unpack func(dir string) e
 	if err := recoverIn(stage, data); err != nil {
 		return fmt.Errorf("finishing the copy into volume %q: %w", v.Name, err)
 	}
-	return v.enter(stage, data, importing, imported, unpack)
+	return v.enter(stage, data, importing, imported, func(dir string) error {
+		// A container may have the directory in its volume: what is unpacked goes to the one made here, whatever has its
+		// name by then.
+		d, err := openDir(unix.AT_FDCWD, dir)
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		return unpack(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
+	})
 }
 
 // Content is the directory with the volume's content, which stays until release is called.
@@ -95,6 +104,9 @@ func (v *Volume) enter(stage, data, begun, done string, put func(dir string) err
 		err = put(dir)
 	}
 	if err == nil {
+		err = mergeable(dir, data)
+	}
+	if err == nil {
 		err = os.Rename(dir, filepath.Join(stage, done))
 	}
 	if err != nil {
@@ -116,6 +128,12 @@ func recoverIn(stage, data string) error {
 	for _, n := range []string{filled, imported} {
 		from, err := openDir(unix.AT_FDCWD, filepath.Join(stage, n))
 		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) { // a container's joke in a volume that holds its journal
+			if err := os.Remove(filepath.Join(stage, n)); err != nil {
+				return err
+			}
 			continue
 		}
 		if err != nil {

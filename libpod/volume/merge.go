@@ -1,7 +1,10 @@
 package volume
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +27,23 @@ func mergeInto(from *os.File, data string, replace bool) error {
 	}
 	defer to.Close()
 	return merge(from, to, replace)
+}
+
+// mergeable tells whether what is in from can replace what is in data: a file does not replace a directory.
+func mergeable(from, data string) error {
+	return filepath.WalkDir(from, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(from, p)
+		if err != nil {
+			return err
+		}
+		if there, err := os.Lstat(filepath.Join(data, name)); err == nil && there.IsDir() {
+			return fmt.Errorf("%q is a directory in the volume, and none in what is to replace it; remove it first", name)
+		}
+		return nil
+	})
 }
 
 func merge(from, to *os.File, replace bool) error {
@@ -74,7 +94,7 @@ func moveEntry(from, to *os.File, name string, replace bool) error {
 	case !replace:
 		return nil // it goes with the journal
 	case isDir(&theirs):
-		return unix.EISDIR // rather than to lose what is in there
+		return nil // mergeable has looked: a container made it since, and keeps it
 	case isDir(&mine):
 		if err := unix.Unlinkat(b, name, 0); err != nil {
 			return err

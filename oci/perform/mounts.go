@@ -19,6 +19,9 @@ func (p *performer) makeMounts() error {
 			if m.Kind == plan.MountBind {
 				what = fmt.Sprintf("%q", m.Source)
 			}
+			if m.Subpath != "" {
+				what = fmt.Sprintf("%q of %q", m.Subpath, m.Source)
+			}
 			if m.FSType == "proc" && errors.Is(err, unix.EPERM) {
 				// The kernel gives a user namespace a fresh procfs only where it sees all of one (mount_too_revealing).
 				return &plan.Error{Step: fmt.Sprintf("mount %s at %q", what, m.Dest), Text: "operation not permitted; within a container that works when that one runs with --security-opt unmask=all, or --privileged"}
@@ -134,7 +137,7 @@ func (p *performer) bindBelow(m *plan.Mount, flags uint) (int, error) {
 	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	part, err := unix.Openat2(top, m.Subpath, how)
 	if err != nil {
-		return -1, fmt.Errorf("its part %q: %w", m.Subpath, err)
+		return -1, err
 	}
 	defer unix.Close(part)
 	fd, err := unix.OpenTree(part, "", flags|unix.AT_EMPTY_PATH)
