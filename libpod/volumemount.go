@@ -194,8 +194,7 @@ func (e *Engine) dropVolumes(c *Container) error {
 	}
 	_, _, errs := s.Remove(context.Background(), list, func() (map[string][]string, error) { return e.volumeUsers(c.ID) })
 	for i, err := range errs {
-		var used *volume.UsedError
-		if errors.As(err, &used) || errors.Is(err, volume.ErrNotFound) || errors.Is(err, volume.ErrBusy) {
+		if leftAlone(err) {
 			errs[i] = nil
 		}
 	}

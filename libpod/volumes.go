@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -68,6 +70,50 @@ func (e *Engine) RemoveVolumes(ctx context.Context, list []*volume.Volume) ([]*v
 		return nil, 0, []error{err}
 	}
 	return s.Remove(ctx, list, e.VolumeUsers)
+}
+
+// SweepVolumes finishes what killed commands left of volumes, and removes those that were to go with containers which a
+// reboot took. It returns a line for each.
+func (e *Engine) SweepVolumes(ctx context.Context) ([]string, error) {
+	s, err := e.Volumes()
+	if err != nil {
+		return nil, err
+	}
+	done, err := s.Sweep(ctx)
+	errs := []error{err}
+	list, _, err := s.List()
+	if err != nil {
+		return done, errors.Join(append(errs, err)...)
+	}
+	var lost []*volume.Volume
+	for _, v := range list {
+		if v.Owner == "" {
+			continue
+		}
+		// A container is recorded before its volumes are made: one that is not there is gone.
+		if _, err := e.state.Find(v.Owner); errors.Is(err, state.ErrNotFound) {
+			lost = append(lost, v)
+		}
+	}
+	if len(lost) == 0 {
+		return done, errors.Join(errs...)
+	}
+	gone, _, failures := s.Remove(ctx, lost, e.VolumeUsers)
+	for _, v := range gone {
+		done = append(done, fmt.Sprintf("removed the volume %.12s of a container that is gone", v.Name))
+	}
+	for _, err := range failures {
+		if !leftAlone(err) {
+			errs = append(errs, err)
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// leftAlone tells whether a volume stays for a good reason: somebody has it, or has removed it.
+func leftAlone(err error) bool {
+	var used *volume.UsedError
+	return errors.As(err, &used) || errors.Is(err, volume.ErrNotFound) || errors.Is(err, volume.ErrBusy)
 }
 
 // completeVolumes adds the mounts of --volumes-from and the image's volumes where the user mounts nothing, and names the
@@ -145,6 +191,9 @@ func (e *Engine) makeVolumes(ctx context.Context, c *Container) error {
 		}
 		want := &volume.Volume{Name: m.Volume.Name, Labels: m.Volume.Labels, Options: m.Volume.Options}
 		if m.Volume.Anonymous {
+			if c.AutoRemove {
+				want.Owner = c.ID
+			}
 			want.Labels = maps.Clone(want.Labels)
 			if want.Labels == nil {
 				want.Labels = map[string]string{}

@@ -127,3 +127,37 @@ done`
 	e.Proa("volume", "rm", "-f", "v").OK(t)
 	equal(t, "volumes", volumes(t, e), "")
 }
+
+// TestVolumeReboot loses the records of --rm containers, and with them their anonymous volumes; what has a name stays.
+func TestVolumeReboot(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	e.Proa("run", "-d", "--rm", "--network=none", "-v", "/a", "-v", "named:/b", image, "sh", "-c", "echo x > /b/f; sleep 1000").OK(t)
+	e.Proa("run", "-d", "--name", "c", "--network=none", "-v", "/a", image, "sleep", "1000").OK(t)
+	if n := len(strings.Fields(volumes(t, e))); n != 3 {
+		t.Fatalf("%d volumes, want 3", n)
+	}
+	harness.Eventually(t, "the file is written", func() bool {
+		return e.Proa("run", "--rm", "--network=none", "-v", "named:/b", image, "cat", "/b/f").Run(t).Out() == "x"
+	})
+	if err := e.Reboot(); err != nil {
+		t.Fatal(err)
+	}
+	out := e.Proa("volume", "reload").OK(t).Out()
+	if !strings.HasPrefix(out, "removed the volume ") || strings.Contains(out, "\n") {
+		t.Errorf("reload: %q", out)
+	}
+	if list := strings.Fields(volumes(t, e)); len(list) != 2 || list[1] != "named" {
+		t.Errorf("after a reboot: %q", list)
+	}
+	e.Proa("start", "c").OK(t)
+	e.Proa("rm", "-fv", "c").OK(t)
+	equal(t, "volumes", volumes(t, e), "named")
+}
+
+func TestVolumeOfOtherRuntime(t *testing.T) {
+	harness.Requires(t, "crun")
+	v := newVolume(t, env)
+	equal(t, "copy-up", run(t, "--runtime", "crun", "-v", v+":/home", "--", "sh", "-c", "echo x > /home/f; stat -c %u /home/alice").OK(t).Out(), "1000")
+	equal(t, "content", run(t, "-v", v+":/d:ro", "--", "cat", "/d/f").OK(t).Out(), "x")
+	refused(t, run(t, "--runtime", "crun", "--mount", "src="+v+",dst=/d,volume-subpath=alice", "--", "true"), 125, "volume-subpath", "--runtime")
+}

@@ -49,7 +49,7 @@ func runVolumeLs(a *app, c *cli.Context) error {
 		return err
 	}
 	filters := c.StringSlice("filter")
-	if _, err := s.Sweep(c.Context); err != nil {
+	if _, err := e.SweepVolumes(c.Context); err != nil {
 		a.warn(err)
 	}
 	list, err := a.listVolumes(s)

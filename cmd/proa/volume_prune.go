@@ -56,7 +56,7 @@ func runVolumePrune(a *app, c *cli.Context) []error {
 			return []error{err}
 		}
 	}
-	_, err = s.Sweep(c.Context)
+	_, err = e.SweepVolumes(c.Context)
 	errs := []error{err}
 	list, err := unusedVolumes(a, e, s)
 	if err != nil {

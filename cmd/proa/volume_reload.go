@@ -16,11 +16,11 @@ func newVolumeReloadCommand(a *app) *cli.Command {
 			if c.Args().Present() {
 				return &exitError{1, fmt.Errorf("volume reload takes no arguments, but has %q", c.Args().First())}
 			}
-			_, s, err := a.volumes(c.Context)
+			e, err := a.engine(c.Context)
 			if err != nil {
 				return err
 			}
-			done, err := s.Sweep(c.Context)
+			done, err := e.SweepVolumes(c.Context)
 			for _, text := range done {
 				fmt.Fprintln(a.out, text)
 			}

@@ -57,6 +57,8 @@ type Volume struct {
 	CreatedAt time.Time         `json:"createdAt"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Options   map[string]string `json:"options,omitempty"`
+	// Owner is the id of the container that the volume goes with when that ends; a reboot discards the container's record.
+	Owner string `json:"owner,omitempty"`
 
 	// Foreign: the directory is there and no record. Another tool, as Podman, made it and may know more of it.
 	Foreign bool `json:"-"`
