@@ -180,9 +180,9 @@ func TestHello(t *testing.T) {
 	if _, err := s.Image(first.ID); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("the old image is still there: %v", err)
 	}
-	problems, err := s.Check(context.Background())
-	if err != nil || len(problems) > 0 {
-		t.Errorf("check: %v, %v", problems, err)
+	report, err := s.Check(context.Background(), storage.CheckOptions{})
+	if err != nil || len(report.Problems) > 0 {
+		t.Errorf("check: %v, %v", report, err)
 	}
 	other := add(t, s, []string{"quay.example/team/hello:latest"})
 	if i, err := Lookup(s, "hello"); err != nil || i.ID != other {

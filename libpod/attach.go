@@ -23,6 +23,7 @@ type Streams struct {
 
 // Attach connects to the running container's monitor.
 func (e *Engine) Attach(c *Container) (*monitor.Conn, error) {
+	e.wake(c.ID)
 	conn, err := monitor.Dial(e.runDir(c.ID))
 	if err != nil {
 		st := e.Status(c)

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
@@ -43,7 +42,8 @@ type Container struct {
 	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
 	DropVolumes bool `json:"-"`
 
-	layer *overlay.Options // of a layer just made: Run need not look it up again
+	layer  *overlay.Options // of a layer just made: Run need not look it up again
+	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }
 
 // Run is how a run ended.
@@ -99,7 +99,7 @@ func (e *Engine) dataDir(id string) string { return filepath.Join(e.paths.DataDi
 // Status derives how the container is.
 func (e *Engine) Status(c *Container) Status {
 	dir := e.runDir(c.ID)
-	st := Status{State: Created, MonitorPID: rootless.Holder(filepath.Join(dir, monitor.LockFile))}
+	st := Status{State: Created, MonitorPID: e.monitorPID(c.ID)}
 	var init monitor.Init
 	if readJSON(filepath.Join(dir, monitor.InitFile), &init) != nil {
 		if c.Last != nil {
@@ -150,15 +150,17 @@ func (e *Engine) writtenDown(c *Container) (Run, bool) {
 
 // awaitExit waits for the exit file of an init that has ended, for as long as its monitor lives to write it.
 func (e *Engine) awaitExit(id, file string, exit *monitor.Exit) bool {
-	for range 300 {
-		live := rootless.Holder(filepath.Join(e.runDir(id), monitor.LockFile)) != 0
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		live := e.wake(id)
 		if readJSON(file, exit) == nil {
 			return true
 		}
 		if !live {
 			return false
 		}
-		time.Sleep(10 * time.Millisecond)
+	}
+	if stopped(e.monitorPID(id)) {
+		e.endMonitor(id)
 	}
 	return false
 }

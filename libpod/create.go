@@ -55,23 +55,32 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 	if err := e.complete(c, img); err != nil {
 		return nil, err
 	}
-	if unlock, err = e.lock(c.ID); err != nil {
-		return nil, err
+	if unlock, c.unlock = c.unlock, nil; unlock == nil {
+		if unlock, err = e.lock(c.ID); err != nil {
+			return nil, err
+		}
 	}
-	if err := e.reserve(ctx, c); err != nil {
+	c.DropVolumes = true // until it is made
+	if err = e.noteUnfinished(c); err == nil {
+		err = e.reserve(ctx, c)
+	}
+	if err != nil {
 		os.Remove(e.lockPath(c.ID))
 		unlock()
 		return nil, err
 	}
-	err = e.makeVolumes(ctx, c)
-	if err == nil {
+	if err = e.makeVolumes(ctx, c); err == nil {
 		err = e.makeLayer(c)
+	}
+	if err == nil {
+		err = e.note(c.ID, finished)
 	}
 	if err != nil {
 		err = e.undo(c, err)
 		unlock()
 		return nil, err
 	}
+	c.DropVolumes = false
 	return unlock, nil
 }
 
@@ -87,10 +96,14 @@ func (e *Engine) reserve(ctx context.Context, c *Container) error {
 	if !errors.As(err, &used) {
 		return err
 	}
-	if old, lookup := e.Lookup(used.ID); lookup == nil && old.AutoRemove {
+	old, lookup := e.Lookup(used.ID)
+	if lookup == nil && old.AutoRemove {
 		if _, err := e.settle(old); err != nil {
 			return err
 		}
+		return e.state.Add(r)
+	}
+	if errors.Is(lookup, state.ErrNotFound) { // it was half there
 		return e.state.Add(r)
 	}
 	return err
@@ -105,12 +118,15 @@ func (e *Engine) makeLayer(c *Container) error {
 		return err
 	}
 	// The id goes in as the store's name for the container too: other tools then show whose it is.
-	o, err := s.CreateContainer(c.ID, []string{c.ID[:12] + "-proa"}, c.ImageID, c.AutoRemove)
+	o, err := s.CreateContainer(c.ID, []string{storeName(c.ID)}, c.ImageID, c.AutoRemove)
 	if err == nil {
 		c.layer = &o
 	}
 	return err
 }
+
+// storeName is what the store calls a container of proa's.
+func storeName(id string) string { return id[:min(12, len(id))] + "-proa" }
 
 // complete fills in what the image and the defaults say.
 func (e *Engine) complete(c *Container, img *image.Image) error {

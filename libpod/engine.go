@@ -100,7 +100,11 @@ func (e *Engine) Lookup(ref string) (*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	return decode(r)
+	c, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	return c, e.whole(c)
 }
 
 // ImageAfterPull finds an image that another process has stored since this one opened the store.

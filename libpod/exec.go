@@ -133,6 +133,7 @@ func (e *Engine) leave(c *Container, console *os.File) error {
 		return nil
 	}
 	defer console.Close()
+	e.wake(c.ID)
 	conn, err := monitor.Dial(e.runDir(c.ID))
 	if err == nil {
 		err = conn.SendFiles(monitor.Hold, nil, console)

@@ -2,11 +2,10 @@ package libpod
 
 import (
 	"errors"
+	"fmt"
 	"os"
-	"path/filepath"
 
-	"github.com/proa-containers/proa/libpod/rootless"
-	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/libpod/state"
 )
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
@@ -31,14 +30,38 @@ func (e *Engine) settle(c *Container) (Status, error) {
 	return st, e.writeDown(c, st)
 }
 
+// whole is ErrNotFound for a container that a killed command has half made or half removed, and removes the rest of it.
+func (e *Engine) whole(c *Container) error {
+	if whole, _ := e.noted(c.ID); whole {
+		return nil
+	}
+	unlock, err := e.tryLock(c.ID)
+	if err != nil || unlock == nil {
+		return err // a command is at it
+	}
+	defer unlock()
+	if whole, _ := e.noted(c.ID); whole {
+		return nil
+	}
+	c.DropVolumes = e.notedVolumes(c.ID)
+	if err := e.destroy(c); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
+}
+
 // writeDown stores how the last run ended and drops its run directory. The caller holds the container's lock.
 func (e *Engine) writeDown(c *Container, st Status) error {
-	if rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) != 0 {
+	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
+	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
+	if err != nil {
+		return err
+	}
 	run := st.Run
-	c.Last = &run
-	r, err := c.record()
+	c.Last, now.Last = &run, &run
+	r, err := now.record()
 	if err != nil {
 		return err
 	}
@@ -72,10 +95,13 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 	return e.destroy(c)
 }
 
+// goneMark is before the id in the name of a run directory that is being removed.
+const goneMark = ".gone-"
+
 // dropRunDir removes a container's run directory. It goes by its name first: a reader sees all of it or nothing.
 func (e *Engine) dropRunDir(id string) error {
 	dir := e.runDir(id)
-	gone := filepath.Join(filepath.Dir(dir), ".gone-"+id)
+	gone := e.runDir(goneMark + id)
 	if err := os.Rename(dir, gone); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

@@ -35,6 +35,8 @@ type Inspected struct {
 	Mounts          []InspectedMount
 	Config          InspectedConfig
 	NetworkSettings InspectedNetwork
+	SizeRw          *int64 `json:",omitempty"` // the caller measures
+	SizeRootFs      *int64 `json:",omitempty"`
 }
 
 // InspectedState is how the container is.
@@ -76,6 +78,7 @@ type InspectedHost struct {
 	Sysctls         map[string]string `json:",omitempty"`
 	Runtime         string
 	RestartPolicy   InspectedRestart
+	InspectedSettings
 }
 
 // InspectedRestart is the restart policy.
@@ -235,6 +238,7 @@ func hostConfig(c *Container) InspectedHost {
 		}
 	}
 	h.MaskedPaths, h.ReadonlyPaths = cfg.Security.Paths()
+	h.complete(cfg)
 	return h
 }
 

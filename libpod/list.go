@@ -2,7 +2,11 @@ package libpod
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+
+	"github.com/proa-containers/proa/libpod/state"
 )
 
 // Listed is a container and how it was found.
@@ -27,8 +31,14 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 			return nil, err
 		}
 		st, err := e.settle(c)
+		if err == nil && st.State != Running && st.State != Paused {
+			err = e.whole(c)
+		}
+		if errors.Is(err, state.ErrNotFound) {
+			continue
+		}
 		if err != nil {
-			return nil, err
+			e.warn(fmt.Errorf("tidying up after container %q: %w", c.Name, err))
 		}
 		if c.AutoRemove && (st.State == Exited || st.State == Created && st.MonitorPID == 0) {
 			if _, err := e.state.Find(c.ID); err != nil {
@@ -37,7 +47,9 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 		}
 		out = append(out, Listed{c, st})
 	}
-	e.sweepLocks(records)
+	if err := e.sweepUnknown(records); err != nil {
+		e.warn(fmt.Errorf("removing what killed commands left: %w", err))
+	}
 	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })
 	return out, nil
 }

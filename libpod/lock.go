@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/proa-containers/proa/libpod/state"
@@ -13,6 +14,19 @@ import (
 
 // lockTime is how long a command waits for another that works on the same container.
 const lockTime = 60 * time.Second
+
+// The lock file also says, on tmpfs and so at no cost, what a killed command leaves. Each note is one line, appended:
+//
+//	unfinished   the container is being made or removed: its record stands for less than a container
+//	volumes      while it is unfinished: what removes the rest removes its anonymous volumes too
+//	finished     it is whole
+//	cgroup DIR   DIR is, or is about to be made, its cgroup
+const (
+	unfinished = "unfinished"
+	andVolumes = "volumes"
+	finished   = "finished"
+	inCgroup   = "cgroup "
+)
 
 func (e *Engine) lockPath(id string) string { return filepath.Join(e.paths.RunDir, "locks", id) }
 
@@ -49,29 +63,91 @@ func (e *Engine) tryLock(id string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// sweepLocks removes the lock files of commands that were killed before they had written a record.
-func (e *Engine) sweepLocks(records []state.Record) {
-	files, err := os.ReadDir(filepath.Join(e.paths.RunDir, "locks"))
-	if err != nil {
-		return
+// note adds a line to the container's lock file.
+func (e *Engine) note(id, line string) error {
+	f, err := os.OpenFile(e.lockPath(id), os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW, 0)
+	if err == nil {
+		_, err = f.WriteString(line + "\n")
+		err = errors.Join(err, f.Close())
 	}
+	if err != nil {
+		return fmt.Errorf("noting how far container %.12s is: %w", id, err)
+	}
+	return nil
+}
+
+// noted reads the lock file: whether the container is whole, and the cgroups that may have been made for it.
+func (e *Engine) noted(id string) (whole bool, cgroups []string) {
+	whole = true
+	b, err := os.ReadFile(e.lockPath(id))
+	if err != nil {
+		return whole, nil
+	}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSuffix(line, "\n")
+		dir, isCgroup := strings.CutPrefix(line, inCgroup)
+		switch {
+		case isCgroup:
+			cgroups = append(cgroups, dir)
+		case line == unfinished, line == finished:
+			whole = line == finished
+		}
+	}
+	return whole, cgroups
+}
+
+// notedVolumes tells whether the anonymous volumes of an unfinished container go with it.
+func (e *Engine) notedVolumes(id string) bool {
+	b, err := os.ReadFile(e.lockPath(id))
+	text := string(b)
+	return err == nil && strings.LastIndex(text, andVolumes+"\n") > strings.LastIndex(text, finished+"\n")
+}
+
+// sweepUnknown removes what commands left that were killed before they had written a record, or after they had
+// removed it: lock files, the cgroups named there, and run directories that have lost their name.
+func (e *Engine) sweepUnknown(records []state.Record) error {
 	known := map[string]bool{}
 	for _, r := range records {
 		known[r.ID] = true
 	}
-	for _, f := range files {
-		if known[f.Name()] {
-			continue
+	var errs []error
+	locks, _ := os.ReadDir(filepath.Join(e.paths.RunDir, "locks"))
+	for _, f := range locks {
+		if !known[f.Name()] {
+			errs = append(errs, e.ifUnknown(f.Name(), func() error { return e.dropCgroups(f.Name()) }))
 		}
-		unlock, err := e.tryLock(f.Name())
-		if err != nil || unlock == nil {
-			continue // a command is about to write its record
-		}
-		if _, err := e.state.Find(f.Name()); errors.Is(err, state.ErrNotFound) {
-			os.Remove(e.lockPath(f.Name()))
-		}
-		unlock()
 	}
+	runs, _ := os.ReadDir(filepath.Join(e.paths.RunDir, "containers"))
+	for _, d := range runs {
+		if id, ok := strings.CutPrefix(d.Name(), goneMark); ok {
+			errs = append(errs, e.ifUnlocked(id, func() error { return os.RemoveAll(e.runDir(d.Name())) }))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ifUnlocked runs fn with the lock of id, unless a command has it.
+func (e *Engine) ifUnlocked(id string, fn func() error) error {
+	unlock, err := e.tryLock(id)
+	if err != nil || unlock == nil {
+		return err
+	}
+	defer unlock()
+	err = fn()
+	if _, lookup := e.state.Find(id); errors.Is(lookup, state.ErrNotFound) {
+		os.Remove(e.lockPath(id))
+	}
+	return err
+}
+
+// ifUnknown runs fn if no command has the lock of id and there is no record of it.
+func (e *Engine) ifUnknown(id string, fn func() error) error {
+	return e.ifUnlocked(id, func() error {
+		if _, err := e.state.Find(id); !errors.Is(err, state.ErrNotFound) {
+			return nil
+		}
+		return fn()
+	})
 }
 
 // lock takes the container's lock, waiting for the command that holds it.

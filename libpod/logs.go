@@ -184,10 +184,17 @@ func (r *logReader) drain(skip *int) error {
 	}
 }
 
-const followStep = 50 * time.Millisecond
+// followStep is how often a followed log is read, followWake after how many steps its writer is looked after.
+const (
+	followStep = 50 * time.Millisecond
+	followWake = 20
+)
 
 func (r *logReader) follow(ctx context.Context, skip *int) error {
-	for {
+	for step := 0; ; step++ {
+		if step%followWake == 0 {
+			r.engine.wake(r.c.ID) // the log goes on with its monitor
+		}
 		// The state is asked before the read: what was written before the end is then read after it.
 		st := r.engine.Status(r.c).State
 		if r.file == nil {

@@ -109,18 +109,25 @@ func (m *monitorProcess) discard() {
 
 // Warm is a monitor, and its container's init, started while the container is still being made.
 type Warm struct {
+	engine *Engine
+	ctr    *Container
 	ready  chan struct{}
 	m      *monitorProcess
 	cgroup string // directory of the container's cgroup; "" when it has none of its own
 	err    error
 }
 
-// Warm starts the monitor for c, to which it gives an id. What comes of it goes to Run or Start, or is to be cancelled.
+// Warm starts the monitor for c, to which it gives an id and its lock. What comes of it goes to Run or Start, or is to
+// be cancelled.
 func (e *Engine) Warm(ctx context.Context, c *Container) *Warm {
+	w := &Warm{engine: e, ctr: c, ready: make(chan struct{})}
 	if c.ID == "" {
 		c.ID = newID()
+		if c.unlock, w.err = e.lock(c.ID); w.err != nil {
+			close(w.ready)
+			return w
+		}
 	}
-	w := &Warm{ready: make(chan struct{})}
 	go func(c Container) {
 		defer close(w.ready)
 		w.err = w.start(ctx, e, &c)
@@ -137,6 +144,10 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 		return err
 	}
 	if place != nil {
+		// Killed between this and its word to the monitor, proa alone knows of the cgroup.
+		if err := e.noteCgroup(c.ID, place.Path(c.ID)); err != nil {
+			return err
+		}
 		if w.cgroup, err = place.Make(c.ID); err != nil {
 			return err
 		}
@@ -162,6 +173,11 @@ func (w *Warm) Cancel() {
 		return
 	}
 	<-w.ready
+	if w.ctr.unlock != nil {
+		os.Remove(w.engine.lockPath(w.ctr.ID))
+		w.ctr.unlock()
+		w.ctr.unlock = nil
+	}
 	if w.m != nil {
 		// The monitor takes its init and the cgroup along when its starter goes; a kill would leave them.
 		w.m.conn.Close()

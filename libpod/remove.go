@@ -13,16 +13,7 @@ import (
 
 // Remove removes a container; a running one only with force, which kills it.
 func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
-	st := e.Status(c)
-	if st.State == Running || st.State == Paused {
-		if !force {
-			return &WrongStateError{c.Name, st.State, "is running: stop it before removing it, or remove it with --force"}
-		}
-		if err := e.killNow(ctx, c); err != nil {
-			return err
-		}
-	}
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockEnded(ctx, c, force)
 	if err != nil {
 		return err
 	}
@@ -38,6 +29,31 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 		return err
 	}
 	return s.Sweep()
+}
+
+// lockEnded takes the lock of a container that does not run; with force it kills one that does.
+func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unlock func(), err error) {
+	up := func() (State, bool) {
+		st := e.Status(c)
+		return st.State, st.State == Running || st.State == Paused
+	}
+	for {
+		if st, up := up(); up {
+			if !force {
+				return nil, &WrongStateError{c.Name, st, "is running: stop it before removing it, or remove it with --force"}
+			}
+			if err := e.killNow(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+		if unlock, err = e.lock(c.ID); err != nil {
+			return nil, err
+		}
+		if _, up := up(); !up {
+			return unlock, nil
+		}
+		unlock() // started meanwhile
+	}
 }
 
 // killNow ends the init whatever its state, and waits until it is gone.
@@ -65,7 +81,10 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 // destroy removes everything of a container that does not run: directories and layer, then the record, so that a
 // command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
 func (e *Engine) destroy(c *Container) error {
-	e.killMonitor(c)
+	if err := e.noteUnfinished(c); err != nil {
+		return err
+	}
+	e.retire(c.ID)
 	if err := e.dropForeign(c); err != nil {
 		return fmt.Errorf("removing container %q: %w", c.Name, err)
 	}
@@ -87,6 +106,15 @@ func (e *Engine) destroy(c *Container) error {
 	}
 	os.Remove(e.lockPath(c.ID))
 	return nil
+}
+
+// noteUnfinished notes that less than the container is there, and whether its own volumes go with the rest.
+func (e *Engine) noteUnfinished(c *Container) error {
+	err := e.note(c.ID, unfinished)
+	if err == nil && c.DropVolumes && c.hasAnonymous() {
+		err = e.note(c.ID, andVolumes)
+	}
+	return err
 }
 
 func (e *Engine) deleteLayer(c *Container) error {

@@ -70,6 +70,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	case Running, Paused:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
+		e.retire(c.ID) // one that went on later would write how the last run ended into the new one's directory
 		if err := e.clearRun(c); err != nil {
 			return nil, fmt.Errorf("clearing the last run of container %q: %w", c.Name, err)
 		}
@@ -84,7 +85,7 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	defer root.close()
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
-		e.killMonitor(c)
+		e.endMonitor(c.ID)
 		root.close()
 		err = errors.Join(err, e.clearRun(c))
 	}
@@ -212,7 +213,7 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 		return nil, err
 	}
 	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
-		err = awaitStart(ctx, c, m.conn)
+		err = awaitStart(ctx, c, m)
 	}
 	if err != nil {
 		m.discard()
@@ -263,9 +264,11 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	return nil
 }
 
-func awaitStart(ctx context.Context, c *Container, conn *monitor.Conn) error {
+func awaitStart(ctx context.Context, c *Container, m *monitorProcess) error {
+	conn := m.conn
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	defer m.guard()()
 	buf := make([]byte, monitor.MaxPayload+1)
 	kind, payload, err := conn.Receive(buf)
 	switch {
@@ -304,7 +307,7 @@ func memfile(name string, v any) (*os.File, error) {
 // Finish ends an attached run: it settles the container once its monitor has gone.
 func (e *Engine) Finish(c *Container) error {
 	deadline := time.Now().Add(2 * time.Second)
-	for rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) != 0 && time.Now().Before(deadline) {
+	for e.wake(c.ID) && time.Now().Before(deadline) {
 		time.Sleep(500 * time.Microsecond)
 	}
 	_, err := e.settle(c)

@@ -161,10 +161,12 @@ func TestRemove(t *testing.T) {
 	cmd, init := sleeper(t)
 	leave(t, e, c, monitor.InitFile, init)
 	mustContain(t, e.Remove(t.Context(), c, false), `"web"`, "stop it before", "--force")
-	go cmd.Wait() // as a subreaper does
+	reaped := make(chan error)
+	go func() { reaped <- cmd.Wait() }() // as a subreaper does
 	if err := e.Remove(t.Context(), c, true); err != nil {
 		t.Fatal(err)
 	}
+	<-reaped
 	if _, err := e.Lookup("web"); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("the record: %v", err)
 	}

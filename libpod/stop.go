@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/moby/sys/signal"
-	"github.com/proa-containers/proa/libpod/rootless"
-	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +53,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 			return err
 		}
 	}
+	e.wake(c.ID) // what the container says at its end is to be read
 	var wrong *WrongStateError
 	if err := e.signal(c, num); err != nil && !errors.As(err, &wrong) {
 		return err
@@ -114,18 +112,11 @@ func (e *Engine) Kill(c *Container, sig string) error {
 // settleSoon settles a container that has ended, giving its monitor a moment to go.
 func (e *Engine) settleSoon(c *Container) error {
 	for range 200 {
-		if rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)) == 0 {
+		if !e.wake(c.ID) {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	_, err := e.settle(c)
 	return err
-}
-
-// killMonitor ends a monitor that outlives its container, as one that was stopped does.
-func (e *Engine) killMonitor(c *Container) {
-	if pid := rootless.Holder(filepath.Join(e.runDir(c.ID), monitor.LockFile)); pid != 0 {
-		unix.Kill(pid, unix.SIGKILL)
-	}
 }

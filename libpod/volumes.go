@@ -116,6 +116,11 @@ func leftAlone(err error) bool {
 	return errors.As(err, &used) || errors.Is(err, volume.ErrNotFound) || errors.Is(err, volume.ErrBusy)
 }
 
+// hasAnonymous tells whether the container has volumes that go with it.
+func (c *Container) hasAnonymous() bool {
+	return slices.ContainsFunc(c.Config.Mounts.List, func(m spec.Mount) bool { return m.Volume != nil && m.Volume.Anonymous })
+}
+
 // completeVolumes adds the mounts of --volumes-from and the image's volumes where the user mounts nothing, and names the
 // volumes that have no name.
 func (e *Engine) completeVolumes(c *Container, img *image.Image) error {
@@ -216,4 +221,25 @@ func (e *Engine) makeVolumes(ctx context.Context, c *Container) error {
 		return err
 	}
 	return e.state.Put(r)
+}
+
+// cloneMounts are the mounts of another container that is to be made as this one. It gets anonymous volumes of its own in
+// place of those made for this one, but for those that its image, not img, is to say.
+func cloneMounts(list []spec.Mount, img bool) []spec.Mount {
+	var out []spec.Mount
+	for _, m := range list {
+		if m.Volume != nil {
+			v := *m.Volume
+			ofImage := v.Inherited && !v.NoCopy
+			if ofImage && img {
+				continue
+			}
+			if v.Anonymous && (ofImage || !v.Inherited) {
+				v.Name, v.Anonymous = "", false
+			}
+			m.Volume = &v
+		}
+		out = append(out, m)
+	}
+	return out
 }

@@ -15,6 +15,7 @@ import (
 // Wait blocks until the container does not run and returns how its run ended.
 func (e *Engine) Wait(ctx context.Context, c *Container) (Run, error) {
 	if c.AutoRemove {
+		e.wake(c.ID)
 		if conn, err := monitor.Dial(e.runDir(c.ID)); err == nil {
 			return e.waitHeard(ctx, c, conn)
 		}
@@ -44,6 +45,7 @@ func (e *Engine) waitHeard(ctx context.Context, c *Container, conn *monitor.Conn
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
+	defer e.Guard(c)()
 	var exit monitor.Exit
 	heard := false
 	buf := make([]byte, monitor.MaxPayload+1)

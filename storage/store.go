@@ -163,37 +163,6 @@ func (s *Store) RunRoot() string { return s.lib.RunRoot() }
 // Driver is the name of the storage driver.
 func (s *Store) Driver() string { return s.driver }
 
-// Problem is one thing Check found.
-type Problem struct {
-	Kind string // layer, image or container
-	ID   string
-	Err  error
-}
-
-// Check compares the metadata with what is on disk, without mounting anything. It reads every image's layers.
-func (s *Store) Check(ctx context.Context) ([]Problem, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	report, err := s.lib.Check(&cs.CheckOptions{LayerDigests: true, LayerData: true, ImageData: true, ContainerData: true})
-	if err != nil {
-		return nil, fmt.Errorf("check storage: %w", err)
-	}
-	var problems []Problem
-	for _, part := range []struct {
-		kind string
-		errs map[string][]error
-	}{
-		{"layer", report.Layers}, {"layer", report.ROLayers}, {"image", report.Images}, {"image", report.ROImages}, {"container", report.Containers},
-	} {
-		for id, errs := range part.errs {
-			problems = append(problems, Problem{Kind: part.kind, ID: id, Err: errors.Join(errs...)})
-		}
-	}
-	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Kind+a.ID, b.Kind+b.ID) })
-	return problems, nil
-}
-
 // translate puts this package's sentinels in front of the library's.
 func translate(err error) error {
 	switch {

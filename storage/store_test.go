@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/storage"
 	"github.com/proa-containers/proa/storage/storagetest"
@@ -184,9 +185,9 @@ func TestSweep(t *testing.T) {
 func TestCheckFindsMissingLayer(t *testing.T) {
 	s := open(t)
 	i := addImage(t, s, imageID, 2)
-	problems, err := s.Check(context.Background())
-	if err != nil || len(problems) != 0 {
-		t.Fatalf("problems in a sound store: %v, %v", problems, err)
+	report, err := s.Check(context.Background(), storage.CheckOptions{})
+	if err != nil || len(report.Problems) != 0 {
+		t.Fatalf("problems in a sound store: %v, %v", report, err)
 	}
 	upper, _, err := s.LayerPaths(i.TopLayer)
 	if err != nil {
@@ -195,8 +196,46 @@ func TestCheckFindsMissingLayer(t *testing.T) {
 	if err := os.RemoveAll(upper); err != nil {
 		t.Fatal(err)
 	}
-	if problems, err = s.Check(context.Background()); err != nil || len(problems) == 0 {
-		t.Errorf("no problem found with a layer removed: %v, %v", problems, err)
+	if report, err = s.Check(context.Background(), storage.CheckOptions{}); err != nil || len(report.Problems) == 0 {
+		t.Fatalf("no problem found with a layer removed: %v, %v", report, err)
+	}
+	if err := report.Repair(context.Background(), false); err != nil {
+		t.Error(err)
+	}
+	if report, err = s.Check(context.Background(), storage.CheckOptions{}); err != nil || len(report.Problems) != 0 {
+		t.Errorf("problems after the repair: %v, %v", report, err)
+	}
+}
+
+// TestCheckBothWays: a layer that no image needs, and one that is not recorded, are found and removed.
+func TestCheckBothWays(t *testing.T) {
+	s := open(t)
+	i := addImage(t, s, imageID, 1)
+	if _, err := s.PutLayer("alone", i.TopLayer, bytes.NewReader(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(s.GraphRoot()+"/overlay/unrecorded/diff", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for quick, want := range map[storage.CheckOptions]int{
+		{Quick: true}: 2, {Quick: true, MaxAge: time.Hour}: 1, {}: 2,
+	} {
+		if report, err := s.Check(context.Background(), quick); err != nil || len(report.Problems) != want {
+			t.Errorf("%+v: %v, %v; want %d problems", quick, report, err, want)
+		}
+	}
+	report, err := s.Check(context.Background(), storage.CheckOptions{})
+	if err == nil {
+		err = report.Repair(context.Background(), false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err = s.Check(context.Background(), storage.CheckOptions{}); err != nil || len(report.Problems) != 0 {
+		t.Errorf("problems after the repair: %v, %v", report, err)
+	}
+	if _, err := s.Image(imageID); err != nil {
+		t.Errorf("the image: %v", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestVolumeBadInput(t *testing.T) {
 		{[]string{"ls", "x"}, "x"}, {[]string{"ls", "-f", "x"}, "KEY=VALUE"}, {[]string{"ls", "-f", "color=red"}, "color"}, {[]string{"ls", "-f", "dangling=x"}, "true or false"},
 		{[]string{"ls", "--format", "{{.Nosuch}}"}, "Nosuch"}, {[]string{"inspect"}, "names"}, {[]string{"inspect", "nosuch"}, "nosuch"}, {[]string{"inspect", "-f", "{{", v}, "{{"},
 		{[]string{"rm"}, "names"}, {[]string{"rm", "nosuch"}, "nosuch"}, {[]string{"rm", "-a", v}, "--all"}, {[]string{"prune", "x"}, "x"}, {[]string{"prune", "-f", "--filter", "all=x"}, "all=x"},
-		{[]string{"prune"}, "--force"}, {[]string{"export"}, "one volume"}, {[]string{"export", "nosuch"}, "nosuch"}, {[]string{"import", "nosuch", "-"}, "nosuch"},
+		{[]string{"prune"}, "nothing was removed"}, {[]string{"export"}, "one volume"}, {[]string{"export", "nosuch"}, "nosuch"}, {[]string{"import", "nosuch", "-"}, "nosuch"},
 		{[]string{"import", v, "/no/such/file"}, "/no/such/file"}, {[]string{"import", v, "/etc/passwd"}, v}, {[]string{"reload", "x"}, "x"},
 	} {
 		refused(t, env.Proa(append([]string{"volume"}, bad.args...)...), 1, bad.want)
@@ -88,7 +88,7 @@ func TestVolumePrune(t *testing.T) {
 
 	no := e.Proa("volume", "prune")
 	no.Stdin = strings.NewReader("n\n")
-	equal(t, "no", no.OK(t).Out(), "WARNING! This will remove anonymous local volumes not used by at least one container.\nAre you sure you want to continue? [y/N] ")
+	equal(t, "no", no.Want(t, 1).Out(), "WARNING! This will remove anonymous local volumes not used by at least one container.\nAre you sure you want to continue? [y/N] ")
 	yes := e.Proa("volume", "prune")
 	yes.Stdin = strings.NewReader("y\n")
 	out := yes.OK(t).Stdout

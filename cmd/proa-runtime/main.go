@@ -178,9 +178,12 @@ func catchSignals() *forwarder {
 	return f
 }
 
-// to sends them on until this process ends, and now all; to a process that has ended they are sent in vain.
+// allSignals is when the rarer signals are caught as well: a short container has ended by then.
+const allSignals = 20 * time.Millisecond
+
+// to sends them on until this process ends, and soon all; to a process that has ended they are sent in vain.
 func (f *forwarder) to(pidfd *os.File) {
-	go signal.Notify(f.signals)
+	time.AfterFunc(allSignals, func() { signal.Notify(f.signals) })
 	go func() {
 		for s := range f.signals {
 			switch s {

@@ -61,6 +61,7 @@ func newAttached(a *app, c *cli.Context, e *libpod.Engine, ctr *libpod.Container
 
 // carry carries the session, and cleans up after a container that ended in it.
 func (s *session) carry(ctx context.Context) error {
+	defer s.engine.Guard(s.ctr)()
 	exit, err := s.attach(attachContext(ctx, s.sigProxy))
 	s.conn.Close()
 	if err != nil {

@@ -15,10 +15,10 @@ func commands(a *app) []*cli.Command {
 		newRmiCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a), newVolumeCommand(a),
+		newDoctorCommand(a), newSystemCommand(a), newVolumeCommand(a),
 		manual.New(),
 	}
 }

@@ -14,7 +14,8 @@ func newContainerCommand(a *app) *cli.Command {
 		Subcommands: []*cli.Command{
 			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newCleanupCommand(a),
+			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a), newCleanupCommand(a),
+			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),
 		},
 	}

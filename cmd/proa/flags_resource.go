@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/oci/spec"
 	"github.com/urfave/cli/v2"
 )
@@ -47,8 +48,10 @@ func parseResources(c *cli.Context, r *spec.Resources) (err error) {
 			return fmt.Errorf("invalid --cpu-shares %q: a number from 2 to 262144, 0 for the default", s)
 		}
 	}
-	if r.CPUSet = c.String("cpuset-cpus"); c.IsSet("cpuset-cpus") && !cpuList().MatchString(r.CPUSet) {
-		return fmt.Errorf("invalid --cpuset-cpus %q: numbers and ranges, as 0-2,4", r.CPUSet)
+	if s := c.String("cpuset-cpus"); c.IsSet("cpuset-cpus") {
+		if r.CPUSet = s; !cpuList().MatchString(s) {
+			return fmt.Errorf("invalid --cpuset-cpus %q: numbers and ranges, as 0-2,4", s)
+		}
 	}
 	if s := c.String("pids-limit"); c.IsSet("pids-limit") {
 		if r.PidsLimit, err = strconv.ParseInt(s, 10, 64); err != nil || r.PidsLimit < -1 {
@@ -78,7 +81,7 @@ func parseSwap(c *cli.Context, r *spec.Resources) (err error) {
 		return fmt.Errorf("%w, -1 for no limit on swap", err)
 	}
 	if r.MemorySwap != 0 && r.MemorySwap < r.Memory {
-		return fmt.Errorf("invalid --memory-swap %q: it includes the memory, so it is at least --memory %s", c.String("memory-swap"), c.String("memory"))
+		return fmt.Errorf("invalid --memory-swap %q: it includes the memory, so it is at least %s", c.String("memory-swap"), units.BytesSize(float64(r.Memory)))
 	}
 	return nil
 }

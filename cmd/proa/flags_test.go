@@ -199,3 +199,12 @@ func TestParseCreateRefuses(t *testing.T) {
 	}
 	golden(t, "errors.txt", out.String())
 }
+
+func TestNearest(t *testing.T) {
+	names := []string{"run", "rm", "rmi", "stop", "start", "ps"}
+	for word, want := range map[string]string{"stpo": "stop", "strat": "start", "rnu": "run", "frobnicate": "", "x": ""} {
+		if got := nearest(word, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

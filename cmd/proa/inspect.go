@@ -20,8 +20,10 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
 			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image or a volume"},
+			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what containers wrote, as SizeRw, and that with their image, as SizeRootFs"},
+			latestFlag(),
 		},
-		Action: func(c *cli.Context) error { return runInspect(a, c) },
+		Action: objectErrors(func(c *cli.Context) error { return runInspect(a, c) }),
 	}
 }
 
@@ -30,7 +32,10 @@ func runInspect(a *app, c *cli.Context) error {
 	if kind != "" && kind != "container" && kind != "image" && kind != "volume" {
 		return fmt.Errorf("invalid --type %q: container, image or volume", kind)
 	}
-	if c.NArg() == 0 {
+	switch {
+	case c.Bool("latest") && (c.Args().Present() || kind == "image" || kind == "volume"):
+		return errors.New("inspect takes either --latest, which is a container, or names, not both")
+	case c.NArg() == 0 && !c.Bool("latest"):
 		return errors.New("inspect takes at least one container, image or volume")
 	}
 	var t *rowTemplate
@@ -44,9 +49,17 @@ func runInspect(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	refs := c.Args().Slice()
+	if c.Bool("latest") {
+		list, _, err := choose(c, e, nil)
+		if err != nil {
+			return err
+		}
+		kind, refs = "container", []string{list[0].ID}
+	}
 	found, errs := []any{}, []error(nil)
-	for _, ref := range c.Args().Slice() {
-		v, err := inspectOne(e, kind, ref)
+	for _, ref := range refs {
+		v, err := inspectOne(c, e, kind, ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -69,11 +82,11 @@ func runInspect(a *app, c *cli.Context) error {
 	return nil
 }
 
-func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
+func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error) {
 	if kind == "" || kind == "container" {
 		ctr, err := e.Lookup(ref)
 		if err == nil {
-			return e.Inspect(ctr)
+			return inspectContainer(c, e, ctr)
 		}
 		if !missing(err) || kind == "container" {
 			return nil, err
@@ -101,6 +114,17 @@ func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
 		return nil, err
 	}
 	return newInspectedVolume(v), nil
+}
+
+func inspectContainer(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*libpod.Inspected, error) {
+	v, err := e.Inspect(ctr)
+	if err != nil || !c.Bool("size") {
+		return v, err
+	}
+	sizes, err := e.Sizes(c.Context, []libpod.Listed{{Container: ctr}})
+	size := sizes[ctr.ID]
+	v.SizeRw, v.SizeRootFs = &size.Written, &size.Root
+	return v, err
 }
 
 // printEither executes the template on v, or where that has no such field on v as its JSON names it: users write

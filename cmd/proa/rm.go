@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/proa-containers/proa/libpod"
 	"github.com/proa-containers/proa/libpod/state"
@@ -12,55 +11,46 @@ import (
 func newRmCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "rm",
+		Aliases:   []string{"remove"},
 		Usage:     "remove one or more containers",
 		ArgsUsage: "CONTAINER [CONTAINER...]",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "their anonymous volumes too"},
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill running containers; do not complain of missing ones"},
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "all containers that do not run, with --force those too"},
-		},
-		Action: func(c *cli.Context) error {
-			if c.Bool("all") {
-				return removeAll(a, c)
-			}
-			err := a.each(c, 1, func(e *libpod.Engine, ctr *libpod.Container, ref string) error {
-				ctr.DropVolumes = c.Bool("volumes")
-				if err := e.Remove(c.Context, ctr, c.Bool("force")); err != nil {
-					return err
-				}
-				fmt.Fprintln(a.out, ref)
-				return nil
-			})
-			return err
-		},
+			timeFlag("with --force, stop running containers first, and `SECONDS` later kill them, -1 for never (default: killed at once)"),
+			allFlag("all containers that do not run, with --force those too", "a"),
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "their anonymous volumes too"},
+			ignoreFlag(),
+		}, chooseFlags()...),
+		Action: objectErrors(func(c *cli.Context) error { return runRm(a, c) }),
 	}
 }
 
-func removeAll(a *app, c *cli.Context) error {
-	if c.Args().Present() {
-		return errors.New("rm takes either --all or the names of containers, not both")
-	}
-	e, err := a.engine(c.Context)
+func runRm(a *app, c *cli.Context) error {
+	force := c.Bool("force")
+	seconds, err := parseStopTime(c)
 	if err != nil {
 		return err
 	}
-	list, err := e.List(c.Context)
-	if err != nil {
-		return err
+	if seconds != nil && !force {
+		return errors.New("--time needs --force: without it no running container is removed")
 	}
-	var errs []error
-	for _, l := range list {
-		if l.Status.State == libpod.Running && !c.Bool("force") {
-			continue
-		}
-		l.Container.DropVolumes = c.Bool("volumes")
-		if err := e.Remove(c.Context, l.Container, c.Bool("force")); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		fmt.Fprintln(a.out, l.ID)
+	// What a filter says is removed or an error; --all leaves what runs.
+	all := func(l libpod.Listed) bool {
+		return force || c.IsSet("filter") || !inState(libpod.Running, libpod.Paused)(l)
 	}
-	return errors.Join(errs...)
+	return a.eachChosen(c, all, atOnce, func(e *libpod.Engine, t chosen) (string, error) {
+		if seconds != nil {
+			if err := e.Stop(c.Context, t.Container, "", seconds); err != nil {
+				return "", err
+			}
+		}
+		t.DropVolumes = c.Bool("volumes")
+		err := e.Remove(c.Context, t.Container, force)
+		if missing(err) && (force || c.Bool("ignore")) {
+			return "", nil
+		}
+		return t.ref, err
+	})
 }
 
 // missing tells whether err is about a container that is not there.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/proa-containers/proa/libpod"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -92,22 +93,40 @@ func terminalSize(fd int) monitor.Size {
 	return monitor.Size{Width: ws.Col, Height: ws.Row}
 }
 
+// proxyLater is when the rarer signals are handed on as well: Go takes a thread's turn for each, milliseconds for all, in
+// which a short container has ended.
+const proxyLater = 20 * time.Millisecond
+
 // proxySignals hands every signal that reaches proa to the container. SIGURG is Go's own, SIGCHLD and SIGPIPE are
 // proa's, and those of job control act on proa as on any process.
 func (s *session) proxySignals() (stop func()) {
 	all := make(chan os.Signal, 32)
-	signal.Notify(all)
-	signal.Reset(syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT)
+	signal.Notify(all, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	later := time.AfterFunc(proxyLater, func() { signal.Notify(all, rareSignals()...) })
 	go func() {
 		for sig := range all {
-			switch num := sig.(syscall.Signal); num {
-			case syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGWINCH:
-			default:
-				s.engine.Kill(s.ctr, unix.SignalName(num))
-			}
+			s.engine.Kill(s.ctr, unix.SignalName(sig.(syscall.Signal)))
 		}
 	}()
-	return func() { signal.Stop(all); close(all) }
+	return func() {
+		later.Stop()
+		signal.Stop(all)
+	}
+}
+
+// rareSignals are those that proxySignals hands on beside the common ones.
+func rareSignals() []os.Signal {
+	var out []os.Signal
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
+			syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGWINCH,
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT, syscall.SIGKILL, syscall.SIGSTOP:
+		default:
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // attachContext is ctx, but where signals go to the container they do not end proa.

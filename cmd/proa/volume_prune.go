@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"slices"
@@ -51,10 +50,9 @@ func runVolumePrune(a *app, c *cli.Context) []error {
 	if all {
 		what = "all local volumes"
 	}
-	if !c.Bool("force") {
-		if ok, err := confirmed(a, "remove "+what+" not used by at least one container"); err != nil || !ok {
-			return []error{err}
-		}
+	question := "WARNING! This will remove " + what + " not used by at least one container.\nAre you sure you want to continue? [y/N] "
+	if !c.Bool("force") && !a.confirm(question) {
+		return []error{errors.New("nothing was removed")}
 	}
 	_, err = e.SweepVolumes(c.Context)
 	errs := []error{err}
@@ -82,16 +80,4 @@ func runVolumePrune(a *app, c *cli.Context) []error {
 		}
 	}
 	return errs
-}
-
-// confirmed asks as Docker does; what is not yes is no.
-func confirmed(a *app, what string) (bool, error) {
-	fmt.Fprintf(a.out, "WARNING! This will %s.\nAre you sure you want to continue? [y/N] ", what)
-	line, err := bufio.NewReader(a.in).ReadString('\n')
-	if err != nil && line == "" {
-		fmt.Fprintln(a.out)
-		return false, errors.New("there is no answer to read; use --force")
-	}
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes", nil
 }

@@ -113,9 +113,12 @@ func enable(dir string) {
 	}
 }
 
+// Path is the directory of container id's cgroup.
+func (p *Place) Path(id string) string { return filepath.Join(p.Dir, id) }
+
 // Make makes the cgroup of container id and returns its directory.
 func (p *Place) Make(id string) (string, error) {
-	dir := filepath.Join(p.Dir, id)
+	dir := p.Path(id)
 	err := os.Mkdir(dir, 0o755)
 	if errors.Is(err, fs.ErrExist) {
 		if err = Remove(dir); err == nil { // of a run that nobody cleaned up after

@@ -124,6 +124,8 @@ func TestChecks(t *testing.T) {
 		{"apparmor has a profile for proa", map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1"}, nil,
 			"user namespaces", OK, "although", ""},
 		{"as many namespaces as allowed", nil, noUserNS(unix.ENOSPC), "user namespaces", Missing, "no space left", "user.max_user_namespaces=28633"},
+		{"a profile of apparmor's forbids", map[string]string{"/proc/self/attr/apparmor/current": "proa (enforce)\n"}, noUserNS(unix.EACCES),
+			"user namespaces", Missing, "permission denied", "AppArmor's profile proa the rule"},
 		{"something else forbids", nil, noUserNS(unix.EPERM), "user namespaces", Missing, "operation not permitted", "CLONE_NEWUSER"},
 		{"kernel without", map[string]string{"/proc/self/ns/mnt": ""}, noUserNS(unix.EINVAL), "user namespaces", Missing, "invalid argument", "linux-image-amd64"},
 		{"root needs none", nil, func(h *Host) { noUserNS(unix.EPERM)(h); h.UID, h.Rootless = 0, false }, "user namespaces", Warning, "not permitted", "CLONE_NEWUSER"},

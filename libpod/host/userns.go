@@ -75,8 +75,19 @@ func (h Host) allowUserNS(err error) string {
 		return h.sysctl(settings...)
 	case errors.Is(err, unix.ENOSPC): // the user has as many as it may, or they are nested too deep (clone(2))
 		return h.sysctl("user.max_user_namespaces=28633")
+	case errors.Is(err, unix.EACCES) && h.profile() != "":
+		return h.sudo(fmt.Sprintf("${EDITOR:-vi} \"$(grep -rlw %[1]s /etc/apparmor.d | head -1)\" # give AppArmor's profile %[1]s the rule \"userns,\" and load it with apparmor_parser -r", h.profile()))
 	case h.exists("/proc/self/ns") && !h.exists("/proc/self/ns/user"): // CONFIG_USER_NS
 		return h.install(newKernel) + " && " + h.sudo("reboot")
 	}
 	return "no sysctl forbids them: allow unshare and clone with CLONE_NEWUSER in the seccomp profile or security module that this shell runs under; in Docker with --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+}
+
+// profile is the AppArmor profile that confines this process, "" when none does (aa_getcon(2)).
+func (h Host) profile() string {
+	name, _, confined := strings.Cut(h.read("/proc/self/attr/apparmor/current"), " (")
+	if !confined {
+		return ""
+	}
+	return name
 }

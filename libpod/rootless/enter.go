@@ -141,6 +141,10 @@ func startPause(o Options) error {
 	defer ready.Close()
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
 	if err := cmd.Start(); err != nil {
+		var path *os.PathError
+		if errors.As(err, &path) { // its path is ours
+			err = path.Err
+		}
 		return fmt.Errorf("%w: %w", ErrUserNS, err)
 	}
 	if err := mapIDs(cmd.Process.Pid, o.Warn); err != nil {

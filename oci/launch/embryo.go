@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -17,12 +18,10 @@ type Embryo struct {
 	flags uintptr
 }
 
-// Conceive forks an init with new namespaces of the given CLONE_NEW* flags, in the cgroup v2 directory cgroup if it is not
-// nil. CLONE_NEWUSER needs id maps, which are part of a plan: it is an error.
+// Conceive forks an init with new namespaces of the given CLONE_NEW* flags, of which it makes those itself that clone(2)
+// can't, in the cgroup v2 directory cgroup if it is not nil. The id maps of a user namespace follow with the plan.
 func Conceive(initFD *os.File, flags uintptr, cgroup *os.File) (*Embryo, error) {
-	if flags&^cloned != 0 || flags&unix.CLONE_NEWUSER != 0 {
-		return nil, fmt.Errorf("start an init ahead of its plan: namespaces %#x can't be made yet", flags)
-	}
+	flags &= cloned
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make a socket for the container's init: %w", err)
@@ -76,9 +75,17 @@ func (e *Embryo) send(c *Config) error {
 		return err
 	}
 	defer null.Close()
-	p := *c.Plan
-	p.FDs = plan.FDs{}
-	mem, err := planFile(&p)
+	encoded := c.Encoded
+	if encoded == nil {
+		var b bytes.Buffer
+		p := *c.Plan
+		p.FDs = plan.FDs{}
+		if err := p.Encode(&b); err != nil {
+			return err
+		}
+		encoded = b.Bytes()
+	}
+	mem, err := memFile(encoded)
 	if err != nil {
 		return err
 	}

@@ -251,6 +251,21 @@ func (p *Plan) Encode(w io.Writer) error {
 	return nil
 }
 
+// Outline reads of a plan what its launcher acts on, and leaves the rest, most of it the seccomp filter, to the init.
+func Outline(b []byte) (*Plan, error) {
+	var o struct {
+		Namespaces []Namespace `json:"ns"`
+		UIDMaps    []IDMap     `json:"uids"`
+		GIDMaps    []IDMap     `json:"gids"`
+		CgroupDirs []string    `json:"cgroups"`
+		Late       bool        `json:"late"`
+	}
+	if err := json.Unmarshal(b, &o); err != nil {
+		return nil, fmt.Errorf("decode the container's plan: %w", err)
+	}
+	return &Plan{Namespaces: o.Namespaces, UIDMaps: o.UIDMaps, GIDMaps: o.GIDMaps, CgroupDirs: o.CgroupDirs, Late: o.Late}, nil
+}
+
 // Decode reads a plan.
 func Decode(b []byte) (*Plan, error) {
 	p := new(Plan)

@@ -26,8 +26,6 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 		if err = rt.Start(); err == nil {
 			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
-			s.hold(init.PID)
-			dropStreams()
 			init.StartedAt = time.Now()
 			return init, nil
 		}

@@ -21,7 +21,6 @@ import (
 
 	"github.com/proa-containers/proa/oci/launch"
 	"github.com/proa-containers/proa/oci/monitor"
-	"github.com/proa-containers/proa/oci/plan"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,6 +40,7 @@ type server struct {
 	embryo *launch.Embryo // the init, forked ahead of its plan
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
+	accept func()     // takes clients for as long as the monitor lives
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -48,8 +48,6 @@ func Run() error {
 	for fd := monitor.FDStarter; fd <= monitor.FDInit; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	// Caught, not ignored: the command would inherit ignored signals through execve.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	starter, err := monitor.NewConn(monitor.FDStarter)
 	if err != nil {
 		return err
@@ -77,8 +75,23 @@ func Run() error {
 		s.streams.Add(1)
 		go s.copy(f, i)
 	}
-	debug.FreeOSMemory()
+	go s.accept()
+	s.hold(proc.PID)
+	dropStreams()
+	s.settleDown()
 	return s.finish(s.wait())
+}
+
+// settleTime is how long a container must live for its monitor to make itself comfortable.
+const settleTime = 500 * time.Millisecond
+
+// settleDown does what a short container does not need, and would wait for: each step stops or switches threads.
+func (s *server) settleDown() {
+	time.AfterFunc(settleTime, func() {
+		// Caught, not ignored: a command started later would inherit ignored signals through execve.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+		debug.FreeOSMemory()
+	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
@@ -192,7 +205,7 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
-	go func() {
+	s.accept = func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -200,7 +213,7 @@ func (s *server) start() (*monitor.Init, error) {
 			}
 			s.clients.add(conn)
 		}
-	}()
+	}
 	return proc, writeJSON(s.cfg.Dir, monitor.InitFile, proc)
 }
 
@@ -223,14 +236,9 @@ func (s *server) launch() (*monitor.Init, error) {
 	if s.cfg.Runtime != nil {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
-	var p plan.Plan
-	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
-	}
+	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	s.cfg.Plan = nil
-	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	if s.cfg.PidsMax > 0 {
-		p.Limit = true
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
 			if err := os.WriteFile(file, strconv.AppendInt(nil, s.cfg.PidsMax, 10), 0); err != nil {
@@ -257,8 +265,6 @@ func (s *server) launch() (*monitor.Init, error) {
 	}
 	proc.PidFD.Close()
 	s.await = proc.Wait
-	s.hold(proc.Pid)
-	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
 }
 

@@ -1,0 +1,72 @@
+package libpod
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs2"
+	"github.com/opencontainers/cgroups/manager"
+	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/oci/runtime"
+	"github.com/proa-containers/proa/oci/spec"
+)
+
+// Update has change edit the container's record, and makes the limits that come of it those of the cgroup of a
+// container that runs. When the cgroup does not take them the record stays as it was; change may refuse with an error.
+func (e *Engine) Update(c *Container, change func(*Container) error) error {
+	unlock, err := e.lock(c.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := e.Lookup(c.ID)
+	if err != nil {
+		return err
+	}
+	old := now.Config.Resources
+	if err := change(now); err != nil {
+		return fmt.Errorf("updating container %q: %w", c.Name, err)
+	}
+	st := e.Status(now)
+	if limits := now.Config.Resources; limits != old && (st.State == Running || st.State == Paused) {
+		if err := e.setLimits(c.ID, limits, old); err != nil {
+			// Some may have been taken.
+			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))
+		}
+	}
+	r, err := now.record()
+	if err != nil {
+		return err
+	}
+	return e.state.Put(r)
+}
+
+// setLimits writes the limits r of a running container that had old.
+func (e *Engine) setLimits(id string, r, old spec.Resources) error {
+	dirs := e.cgroupsOf(id)
+	if len(dirs) == 0 {
+		return withoutCgroup(r)
+	}
+	conv, err := runtime.Resources(spec.Limits(r, old))
+	if err != nil {
+		return err
+	}
+	conv.SkipDevices = true // they are as they were
+	var m cgroups.Manager
+	if cgroup.Unified() {
+		if err := checkControllers(r, dirs[0]); err != nil {
+			return err
+		}
+		m, err = fs2.NewManager(&cgroups.Cgroup{Resources: conv, Path: "/"}, dirs[0])
+	} else {
+		m, err = manager.New(&cgroups.Cgroup{Path: v1Path(id), Resources: conv})
+	}
+	if err == nil {
+		err = m.Set(conv)
+	}
+	if err != nil {
+		return fmt.Errorf("setting its limits: %w", err)
+	}
+	return nil
+}
