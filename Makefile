@@ -13,7 +13,7 @@ GOTEST  := CGO_ENABLED=1 $(GO) test -tags $(TAGS)
 FUZZN   ?= 3000x
 VMTESTS ?= ^Test(Doctor|Limit|Session)
 
-.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs docs-check clean FORCE
+.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm test-chaos bench lint fmt fuzz docs docs-check clean FORCE
 all: build
 
 help: ## list the targets
@@ -42,10 +42,13 @@ install: bin/share ## install to $(DESTDIR)$(PREFIX)
 	install -m 0755 bin/proa-runtime $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	install -m 0755 bin/proa-image $(DESTDIR)$(PREFIX)/libexec/proa/proa-image
 	cd bin/share && find . -type f -exec install -D -m 0644 {} $(SHARE)/{} \;
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
+	sed 's,@BINDIR@,$(PREFIX)/bin,' hack/proa-boot.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/user/proa-boot.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/proa $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/proa
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/user/proa-boot.service
 	rm -f $(SHARE)/man/man1/proa.1 $(SHARE)/man/man1/proa-*.1 $(SHARE)/bash-completion/completions/proa \
 	  $(SHARE)/zsh/site-functions/_proa $(SHARE)/fish/vendor_completions.d/proa.fish
 
@@ -65,6 +68,9 @@ test-e2e: build ## run the end-to-end tests against bin/
 
 test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
 	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'
+
+test-chaos: build ## torture the engine for ROUNDS=n rounds of 40 commands; SEED=n does what was done with that seed
+	ROUNDS=$${ROUNDS:-150} $(GOTEST) -count=1 -timeout 2h -v -run '^TestChaos$$' ./tests
 
 bench: build ## measure beside podman, crun, skopeo and docker; prints a table, writes bench.json
 	hack/bench.sh

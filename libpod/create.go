@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/state"
-	"github.com/proa-containers/proa/oci/spec"
 )
 
 // validName tells whether name is one for containers by Docker's rule. Without a regular expression: compiling one costs
@@ -55,8 +53,8 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 	if err := e.complete(c, img); err != nil {
 		return nil, err
 	}
-	if unlock, c.unlock = c.unlock, nil; unlock == nil {
-		if unlock, err = e.lock(c.ID); err != nil {
+	if c.unlock == nil {
+		if c.unlock, err = e.lock(c.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -65,10 +63,12 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		err = e.reserve(ctx, c)
 	}
 	if err != nil {
-		os.Remove(e.lockPath(c.ID))
-		unlock()
+		if _, cgroups := e.noted(c.ID); len(cgroups) == 0 { // else the lock goes after them, with the Warm
+			e.dropLock(c)
+		}
 		return nil, err
 	}
+	unlock, c.unlock = c.unlock, nil
 	if err = e.makeVolumes(ctx, c); err == nil {
 		err = e.makeLayer(c)
 	}
@@ -148,6 +148,9 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	}
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)
+	if h := c.Config.Health; h != nil && len(h.Test) == 0 {
+		return fmt.Errorf("no health check: neither an option nor image %q names one; give --health-cmd, --health-http or --health-tcp", c.Image)
+	}
 	if len(p.Args) == 0 {
 		return fmt.Errorf("no command: neither the command line nor image %q names one; give one after the image", c.Image)
 	}
@@ -160,7 +163,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
 		c.Log.Path, c.Log.Lazy = filepath.Join(e.dataDir(c.ID), "ctr.log"), true
 	}
-	return nil
+	return CheckLog(c)
 }
 
 func newID() string {
@@ -200,9 +203,7 @@ func fromImage(c *Container, img *image.Image) {
 	}
 	maps.Copy(labels, c.Labels)
 	c.Labels = labels
-	if h := cfg.Healthcheck; h != nil {
-		c.Config.Health = &spec.Health{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries}
-	}
+	inheritHealth(&c.Config.Health, cfg.Healthcheck)
 }
 
 // The words of random names: how a boat is, and who sailed.

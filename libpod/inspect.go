@@ -1,12 +1,14 @@
 package libpod
 
 import (
+	"cmp"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/proa-containers/proa/libpod/volume"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 )
 
@@ -46,7 +48,8 @@ type InspectedState struct {
 	Pid, ExitCode                                int
 	Error                                        string
 	StartedAt, FinishedAt                        time.Time
-	MonitorPid                                   int `json:"ConmonPid"`
+	MonitorPid                                   int                  `json:"ConmonPid"`
+	Health                                       *monitor.HealthState `json:",omitempty"`
 }
 
 // InspectedHost is what ties the container to its host.
@@ -143,8 +146,8 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 	out := &Inspected{
 		ID: c.ID, Created: c.Created, Image: c.ImageID, Name: "/" + c.Name, Driver: "overlay", Platform: "linux", LogPath: c.Log.Path,
 		State: InspectedState{
-			Status: string(st.State), Running: st.State == Running || st.State == Paused, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
-			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error,
+			Status: string(st.State), Running: st.State == Running || st.State == Paused || st.State == Restarting, Restarting: st.State == Restarting, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
+			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error, Health: e.Health(c, st),
 		},
 		HostConfig:      hostConfig(c),
 		Mounts:          []InspectedMount{},
@@ -156,6 +159,10 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 			Env: cfg.Process.Env, Cmd: cfg.Process.Cmd, Entrypoint: cfg.Process.Entrypoint, Image: c.Image, WorkingDir: cfg.Process.Cwd,
 			Labels: c.Labels, Annotations: c.Annotations, StopSignal: c.StopSignal, StopTimeout: c.StopTimeout, Healthcheck: cfg.Health,
 		},
+	}
+	out.RestartCount = st.Run.Restarts
+	if r, ok := e.restarts(c.ID); ok {
+		out.RestartCount = r.Count
 	}
 	if c.ImageID != "" {
 		out.Image = "sha256:" + c.ImageID
@@ -200,7 +207,7 @@ func hostConfig(c *Container) InspectedHost {
 		CgroupnsMode: cfg.Namespaces.Cgroup, AutoRemove: c.AutoRemove, Privileged: cfg.Security.Privileged, ReadonlyRootfs: cfg.Mounts.ReadonlyRoot,
 		CapAdd: cfg.Security.CapAdd, CapDrop: cfg.Security.CapDrop, ExtraHosts: cfg.Namespaces.ExtraHosts, Init: cfg.Process.Init,
 		ShmSize: cfg.Mounts.ShmSize, Memory: cfg.Resources.Memory, MemorySwap: cfg.Resources.MemorySwap, NanoCpus: int64(cfg.Resources.CPUs * 1e9),
-		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{Name: "no"},
+		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{cmp.Or(c.Restart.Name, "no"), c.Restart.Max},
 		LogConfig: InspectedLog{c.Log.Driver, map[string]string{}},
 	}
 	if h.Runtime == "" {
@@ -209,9 +216,7 @@ func hostConfig(c *Container) InspectedHost {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
-	if c.Log.MaxSize > 0 {
-		h.LogConfig.Config["max-size"] = strconv.FormatInt(c.Log.MaxSize, 10)
-	}
+	maps.Copy(h.LogConfig.Config, c.Log.Options)
 	if cfg.Process.OOMScore != nil {
 		h.OomScoreAdj = *cfg.Process.OOMScore
 	}

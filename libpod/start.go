@@ -62,12 +62,15 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 		return nil, err
 	}
 	defer unlock()
+	if err := e.reread(c); err != nil {
+		return nil, err
+	}
 	return e.startLocked(ctx, c, o)
 }
 
 func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
-	case Running, Paused:
+	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Exited:
 		e.retire(c.ID) // one that went on later would write how the last run ended into the new one's directory
@@ -87,9 +90,9 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	if err != nil {
 		e.endMonitor(c.ID)
 		root.close()
-		err = errors.Join(err, e.clearRun(c))
+		return nil, errors.Join(err, e.clearRun(c))
 	}
-	return conn, err
+	return conn, e.noteStart(c)
 }
 
 func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root *rootMount) (*monitor.Conn, error) {
@@ -233,9 +236,13 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
+	log, err := monitorLog(c)
+	if err != nil {
+		return err
+	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach,
+		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {
@@ -248,6 +255,12 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	}
 	if err != nil {
 		return err
+	}
+	if cfg.Health, err = e.healthConfig(c, s); err != nil {
+		return err
+	}
+	if cfg.Health != nil {
+		cfg.Health.FreezeFile = e.freezeFile(c.ID, cfg.CgroupDir)
 	}
 	conf, err := memfile("monitor config", cfg)
 	if err != nil {

@@ -43,7 +43,16 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if timeout != nil {
 		seconds = *timeout
 	}
+	if err := e.stayPut(c); err != nil {
+		return fmt.Errorf("stopping container %q: %w", c.Name, err)
+	}
 	st := e.Status(c)
+	if st.State == Restarting {
+		e.endWait(c)
+		if st = e.Status(c); st.State == Exited {
+			return e.settleSoon(c)
+		}
+	}
 	if st.State != Running && st.State != Paused {
 		_, err := e.settle(c)
 		return err
@@ -100,6 +109,17 @@ func (e *Engine) Kill(c *Container, sig string) error {
 	num, err := Signal(sig)
 	if err != nil {
 		return err
+	}
+	if c.restarts() && c.endingSignal(num) {
+		if err := e.stayPut(c); err != nil {
+			return fmt.Errorf("ending container %q: %w", c.Name, err)
+		}
+		if e.Status(c).State == Restarting {
+			e.endWait(c)
+			if e.Status(c).State == Exited {
+				return e.settleSoon(c)
+			}
+		}
 	}
 	if num == unix.SIGKILL && e.Status(c).State == Paused {
 		if err := e.thaw(c); err != nil {

@@ -7,7 +7,9 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -24,7 +26,7 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	if err != nil {
 		return err
 	}
-	old := now.Config.Resources
+	old, policy := now.Config.Resources, now.Restart
 	if err := change(now); err != nil {
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
@@ -35,11 +37,18 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))
 		}
 	}
+	now.Started = now.Restart.Name != "" && st.State != Created && st.State != Exited
 	r, err := now.record()
 	if err != nil {
 		return err
 	}
-	return e.state.Put(r)
+	if err := e.state.Put(r); err != nil {
+		return err
+	}
+	if now.Restart != policy {
+		e.tellMonitor(c.ID, monitor.Change{Restart: &now.Restart})
+	}
+	return nil
 }
 
 // setLimits writes the limits r of a running container that had old.
@@ -48,7 +57,18 @@ func (e *Engine) setLimits(id string, r, old spec.Resources) error {
 	if len(dirs) == 0 {
 		return withoutCgroup(r)
 	}
-	conv, err := runtime.Resources(spec.Limits(r, old))
+	res := spec.Limits(r, old)
+	if r.Reserved == 0 && old.Reserved != 0 {
+		none := int64(-1)
+		if cgroup.Unified() {
+			none = 1 // memory.low counts pages and rounds down; 0 would mean no change
+		}
+		if res.Memory == nil {
+			res.Memory = &specs.LinuxMemory{}
+		}
+		res.Memory.Reservation = &none
+	}
+	conv, err := runtime.Resources(res)
 	if err != nil {
 		return err
 	}

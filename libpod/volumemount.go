@@ -120,6 +120,37 @@ func (e *Engine) fillCreated(ctx context.Context, c *Container) error {
 	return nil
 }
 
+// heldMounts are the container's mounts with its volumes as binds, for one that does not run; the volumes are held until
+// root is closed. A volume that is mounted only while a container runs has nothing to show and is left out.
+func (e *Engine) heldMounts(c *Container, root *rootMount) ([]spec.Mount, error) {
+	var out []spec.Mount
+	for _, m := range c.Config.Mounts.List {
+		if m.Volume == nil {
+			out = append(out, m)
+			continue
+		}
+		if m.Volume.Mounted {
+			continue
+		}
+		s, err := e.Volumes()
+		if err != nil {
+			return nil, err
+		}
+		v, err := s.Get(m.Volume.Name)
+		if err != nil {
+			return nil, err
+		}
+		data, release, err := s.Content(context.Background(), v)
+		if err != nil {
+			return nil, err
+		}
+		root.held = append(root.held, release)
+		m.Type, m.Source = "bind", data
+		out = append(out, m)
+	}
+	return out, nil
+}
+
 // unmountVolumes unmounts those of the container's volumes that are mounted while they are used, when no other container
 // that runs has them.
 func (e *Engine) unmountVolumes(c *Container) error {
@@ -157,7 +188,7 @@ func (e *Engine) runsWith(name, except string) (bool, error) {
 			return false, err
 		}
 		for _, v := range c.VolumeNames() {
-			if st := e.Status(c).State; v == name && c.ID != except && (st == Running || st == Paused) {
+			if st := e.Status(c).State; v == name && c.ID != except && (st == Running || st == Paused || st == Restarting) {
 				return true, nil
 			}
 		}

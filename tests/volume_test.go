@@ -291,3 +291,40 @@ func TestHostileVolumePath(t *testing.T) {
 	equal(t, "ps", e.Proa("ps", "-aq").OK(t).Out(), "")
 	e.Proa("volume", "rm", "-a").OK(t)
 }
+
+// TestVolumeCp copies to and from a volume of a container that does not run, and of one that has the volume read-only.
+func TestVolumeCp(t *testing.T) {
+	v := newVolume(t, env)
+	name := containerName(t)
+	withImage(t, env).Proa("create", "--name", name, "--network=none", "-v", v+":/d", "--mount", "src="+v+",dst=/part,volume-subpath=sub", image, "true").OK(t)
+	removeLater(t, env, name)
+	run(t, "-v", v+":/d", "--", "sh", "-c", "mkdir /d/sub; echo in > /d/f; echo deep > /d/sub/g").OK(t)
+	dir := env.TempDir(t)
+	file := env.WriteFile(t, filepath.Join(dir, "new"), "new", 0o644)
+	env.Proa("cp", name+":/d/f", dir+"/f").OK(t)
+	equal(t, "out", env.Command("cat", dir+"/f").OK(t).Out(), "in")
+	env.Proa("cp", name+":/part/g", dir+"/g").OK(t)
+	equal(t, "out of a part", env.Command("cat", dir+"/g").OK(t).Out(), "deep")
+	env.Proa("cp", file, name+":/d/new").OK(t)
+	equal(t, "in", run(t, "-v", v+":/d", "--", "cat", "/d/new").OK(t).Out(), "new")
+	if out := env.Proa("diff", name).OK(t).Out(); strings.Contains(out, "/d/") {
+		t.Errorf("diff shows the volume: %s", out)
+	}
+	env.Proa("container", "clone", name, name+"-2").OK(t)
+	removeLater(t, env, name+"-2")
+	equal(t, "clone", env.Proa("inspect", "-f", "{{(index .Mounts 0).Name}}", name+"-2").OK(t).Out(), v)
+}
+
+func TestCloneAnonymousVolume(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	ref := volumeImage(t, e, "cloned", []string{"/data"}, dataEntries()...)
+	e.Proa("create", "--name", "a", "--network=none", "-v", "/own", ref, "true").OK(t)
+	e.Proa("container", "clone", "a", "b").OK(t)
+	if list := strings.Fields(volumes(t, e)); len(list) != 4 {
+		t.Errorf("%d volumes, want two for each", len(list))
+	}
+	e.Proa("rm", "-v", "a").OK(t)
+	e.Proa("start", "-a", "b").OK(t)
+	e.Proa("rm", "-v", "b").OK(t)
+	equal(t, "volumes", volumes(t, e), "")
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,11 +120,16 @@ func settingFilter(key, value string) (keep, error) {
 	return nil, fmt.Errorf("unknown key; there are %s", filterKeys)
 }
 
-// healthOf is the health of a container in Docker's words: without a probe, none.
-func healthOf(libpod.Listed) string { return "none" }
+// healthOf is the health of a container in Docker's words: without a check, none.
+func healthOf(l libpod.Listed) string {
+	if l.Health == nil {
+		return "none"
+	}
+	return l.Health.Status
+}
 
 // restartOf is the name of a container's restart policy.
-func restartOf(libpod.Listed) string { return "no" }
+func restartOf(l libpod.Listed) string { return cmp.Or(l.Restart.Name, "no") }
 
 // patternFilter matches regular expressions, as Docker does; a name with or without the slash that Docker's have.
 func patternFilter(key, value string) (keep, error) {
@@ -153,7 +159,7 @@ func statusFilter(value string) (keep, error) {
 		want = "exited"
 	}
 	if !slices.Contains(docker, want) {
-		return nil, fmt.Errorf("want %s", strings.Join(docker, ", "))
+		return nil, fmt.Errorf("want one of %s", strings.Join(docker, ", "))
 	}
 	return func(l libpod.Listed) bool { return string(l.Status.State) == want }, nil
 }

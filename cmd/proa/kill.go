@@ -20,7 +20,7 @@ func newKillCommand(a *app) *cli.Command {
 			if _, err := libpod.Signal(c.String("signal")); err != nil {
 				return fmt.Errorf("--signal: %w", err)
 			}
-			return a.eachChosen(c, inState(libpod.Running, libpod.Paused), 1, func(e *libpod.Engine, t chosen) (string, error) {
+			return a.eachChosen(c, inState(libpod.Running, libpod.Paused, libpod.Restarting), 1, func(e *libpod.Engine, t chosen) (string, error) {
 				return t.ref, e.Kill(t.Container, c.String("signal"))
 			})
 		}),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/urfave/cli/v2"
 )
 
@@ -102,12 +103,22 @@ func selectContainers(ctx context.Context, e *libpod.Engine, o psOptions) ([]lib
 	}
 	ended := func(f string) bool { return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=") }
 	all := o.all || o.last > 0 || slices.ContainsFunc(o.filters, ended)
-	up := inState(libpod.Running, libpod.Paused)
 	list = slices.DeleteFunc(list, func(l libpod.Listed) bool { return !all && !up(l) || !fits(l) })
 	if o.last > 0 {
 		list = list[:min(o.last, len(list))]
 	}
 	return list, nil
+}
+
+// healthText is what Docker adds to the status of a container with a health check.
+func healthText(l libpod.Listed) string {
+	if l.Health == nil || l.Status.State != libpod.Running {
+		return ""
+	}
+	if l.Health.Status == monitor.Starting {
+		return " (health: starting)"
+	}
+	return " (" + l.Health.Status + ")"
 }
 
 // statusText is Docker's wording.
@@ -117,6 +128,8 @@ func statusText(s libpod.Status) string {
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt))
 	case libpod.Paused:
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt)) + " (Paused)"
+	case libpod.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	case libpod.Exited:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	}

@@ -35,7 +35,7 @@ func newStartCommand(a *app) *cli.Command {
 // running tells whether err says that a container runs already: starting one is not an error then, as in Docker.
 func running(err error) bool {
 	var wrong *libpod.WrongStateError
-	return errors.As(err, &wrong) && wrong.State == libpod.Running
+	return errors.As(err, &wrong) && (wrong.State == libpod.Running || wrong.State == libpod.Restarting)
 }
 
 func startAttached(a *app, c *cli.Context) error {
@@ -81,7 +81,7 @@ func newRestartCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			all := func(l libpod.Listed) bool { return !c.Bool("running") || inState(libpod.Running, libpod.Paused)(l) }
+			all := func(l libpod.Listed) bool { return !c.Bool("running") || up(l) }
 			return a.eachChosen(c, all, 1, func(e *libpod.Engine, t chosen) (string, error) {
 				return t.ref, startFailed(e.Restart(c.Context, t.Container, o.signal, o.seconds))
 			})

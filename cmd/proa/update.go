@@ -12,23 +12,28 @@ import (
 func newUpdateCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "update",
-		Usage:     "change the limits of containers, at once of those that run",
+		Usage:     "change the limits and the restart policy of containers, at once of those that run",
 		ArgsUsage: "CONTAINER [CONTAINER...]",
-		Flags:     append(resourceFlags(), latestFlag()),
+		Flags:     append(resourceFlags(), restartFlag(), latestFlag()),
 		Action:    objectErrors(func(c *cli.Context) error { return runUpdate(a, c) }),
 	}
 }
 
 func runUpdate(a *app, c *cli.Context) error {
-	if !anySet(c, resourceFlags()) {
+	if !anySet(c, append(resourceFlags(), restartFlag())) {
 		return errors.New("update takes at least one option to change, as --memory 512m; `proa update --help` lists them")
 	}
 	// What is wrong for every container is said once. Swap is beside the memory that a container has or is given.
 	if err := updateLimits(c, &spec.Resources{Memory: minMemory}); err != nil {
 		return err
 	}
+	if err := parseRestart(c, &libpod.Container{}); err != nil {
+		return err
+	}
 	return a.eachChosen(c, nil, 1, func(e *libpod.Engine, t chosen) (string, error) {
-		return t.ref, e.Update(t.Container, func(ctr *libpod.Container) error { return updateLimits(c, &ctr.Config.Resources) })
+		return t.ref, e.Update(t.Container, func(ctr *libpod.Container) error {
+			return errors.Join(parseRestart(c, ctr), updateLimits(c, &ctr.Config.Resources))
+		})
 	})
 }
 

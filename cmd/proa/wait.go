@@ -68,7 +68,7 @@ func runWait(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, errs, err := choose(c, e, inState(libpod.Running, libpod.Paused))
+	list, errs, err := choose(c, e, nil)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (o waitOptions) wait(ctx context.Context, e *libpod.Engine, ctr *libpod.Con
 			return "", err
 		}
 		for _, w := range o.conditions {
-			if !holds(w, libpod.Listed{Container: now, Status: st}) {
+			if !holds(w, libpod.Listed{Container: now, Status: st, Health: e.Health(now, st)}) {
 				continue
 			}
 			if end(w) {

@@ -12,7 +12,7 @@ type Config struct {
 	Security   Security
 	Mounts     Mounts
 	Resources  Resources
-	Health     *Health `json:",omitempty"` // as the image has it
+	Health     *Health `json:",omitempty"`
 }
 
 // Process is what runs.
@@ -99,21 +99,40 @@ type Device struct {
 type Resources struct {
 	Memory     int64   `json:",omitempty"` // bytes
 	MemorySwap int64   `json:",omitempty"` // bytes, memory included; -1 unlimited
+	Reserved   int64   `json:",omitempty"` // bytes of memory that are reclaimed last
 	CPUs       float64 `json:",omitempty"`
+	CPUPeriod  uint64  `json:",omitempty"` // microseconds, in place of CPUs
+	CPUQuota   int64   `json:",omitempty"` // microseconds in each period
 	CPUShares  uint64  `json:",omitempty"`
 	CPUSet     string  `json:",omitempty"`
+	CPUSetMems string  `json:",omitempty"`
 	PidsLimit  int64   `json:",omitempty"`
 }
 
 // Set tells whether a limit is asked for.
 func (r Resources) Set() bool { return r != Resources{} }
 
-// Health is the image's health check, kept for inspect.
+// Health is how the container's health is checked; what is zero is the image's, or Docker's default. Test is Docker's
+// with CMD, CMD-SHELL or NONE first, or HTTP and a URL, or TCP and an address.
 type Health struct {
-	Test                           []string
+	Test                           []string `json:",omitempty"`
 	Interval, Timeout, StartPeriod time.Duration
+	StartInterval                  time.Duration `json:",omitempty"`
 	Retries                        int
+	OnFailure                      string `json:",omitempty"` // kill, restart or stop
 }
+
+// The first words of Health.Test.
+const (
+	HealthCommand = "CMD"
+	HealthShell   = "CMD-SHELL"
+	HealthNone    = "NONE"
+	HealthHTTP    = "HTTP"
+	HealthTCP     = "TCP"
+)
+
+// Checks tells whether there is something to check.
+func (h *Health) Checks() bool { return h != nil && len(h.Test) > 0 && h.Test[0] != HealthNone }
 
 // Env are the facts about this host and run that the conversion needs.
 type Env struct {

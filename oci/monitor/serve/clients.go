@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/proa-containers/proa/oci/monitor"
@@ -13,8 +14,11 @@ import (
 // clients are the attached ends and the container's standard input, which they share.
 type clients struct {
 	mu    sync.Mutex
-	conns map[*monitor.Conn]bool
+	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
+
+	change func(monitor.Change)
+	prober *prober // of the container's health; nil without a check or a run
 
 	stdinMu sync.Mutex
 	stdin   *os.File // the container's standard input; nil when closed
@@ -27,7 +31,7 @@ func (c *clients) add(conn *monitor.Conn) {
 		conn.SendJSON(monitor.Exited, c.ended)
 		conn.Close()
 	} else {
-		c.conns[conn] = true
+		c.conns = append(slices.Clip(c.conns), conn)
 		go c.receive(conn)
 	}
 	c.mu.Unlock()
@@ -35,19 +39,20 @@ func (c *clients) add(conn *monitor.Conn) {
 
 func (c *clients) drop(conn *monitor.Conn) {
 	c.mu.Lock()
-	delete(c.conns, conn)
+	c.conns = slices.DeleteFunc(slices.Clone(c.conns), func(x *monitor.Conn) bool { return x == conn })
 	c.mu.Unlock()
 	conn.Close()
 }
 
-// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker.
-func (c *clients) broadcast(kind byte, chunk []byte) {
+// broadcast hands a packet to every client. A client that reads slowly slows the container down, as with Docker; others
+// may come and go meanwhile.
+func (c *clients) broadcast(packet []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		if conn.Send(kind, chunk) != nil {
-			delete(c.conns, conn)
-			conn.Close()
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
+		if conn.SendPacket(packet) != nil {
+			c.drop(conn)
 		}
 	}
 }
@@ -55,9 +60,10 @@ func (c *clients) broadcast(kind byte, chunk []byte) {
 // end tells every client how the container ended, and how many heard it.
 func (c *clients) end(e monitor.Exit) (heard int) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.ended = &e
-	for conn := range c.conns {
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
 		if conn.SendJSON(monitor.Exited, e) == nil {
 			heard++
 		}
@@ -65,9 +71,22 @@ func (c *clients) end(e monitor.Exit) (heard int) {
 	return heard
 }
 
+// endRun tells every client that the container ended and is about to be started again, and parts with it.
+func (c *clients) endRun(e monitor.Exit) {
+	c.mu.Lock()
+	conns := c.conns
+	c.conns = nil
+	c.mu.Unlock()
+	for _, conn := range conns {
+		conn.SendJSON(monitor.Exited, e)
+		conn.End()
+	}
+}
+
 func (c *clients) receive(conn *monitor.Conn) {
 	defer c.drop(conn)
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := newScratch(monitor.MaxPayload + 1)
+	defer buf.free()
 	for {
 		kind, payload, files, err := conn.ReceiveFiles(buf)
 		if err != nil {
@@ -85,8 +104,18 @@ func (c *clients) receive(conn *monitor.Conn) {
 			c.closeStdin()
 		case monitor.Resize:
 			var s monitor.Size
-			if json.Unmarshal(payload, &s) == nil && c.console != nil {
-				resize(c.console, s)
+			if json.Unmarshal(payload, &s) == nil {
+				c.resize(s)
+			}
+		case monitor.Probe:
+			c.mu.Lock()
+			p := c.prober
+			c.mu.Unlock()
+			p.answer(conn)
+		case monitor.Update:
+			var change monitor.Change
+			if json.Unmarshal(payload, &change) == nil && c.change != nil {
+				c.change(change)
 			}
 		}
 	}
@@ -125,9 +154,38 @@ func (c *clients) closeStdin() {
 	}
 }
 
+// setStdin gives the clients the standard input of a new run.
+func (c *clients) setStdin(f *os.File) {
+	c.closeStdin()
+	c.stdinMu.Lock()
+	c.stdin = f
+	c.stdinMu.Unlock()
+}
+
+func (c *clients) setProber(p *prober) {
+	c.mu.Lock()
+	c.prober = p
+	c.mu.Unlock()
+}
+
+// setConsole gives the clients the terminal of a new run.
+func (c *clients) setConsole(f *os.File) {
+	c.stdinMu.Lock()
+	if c.console != nil {
+		c.console.Close()
+	}
+	c.console = f
+	c.stdinMu.Unlock()
+}
+
 // resize leaves the file in the poller: Fd would make it blocking.
-func resize(console *os.File, s monitor.Size) {
-	if raw, err := console.SyscallConn(); err == nil {
+func (c *clients) resize(s monitor.Size) {
+	c.stdinMu.Lock()
+	defer c.stdinMu.Unlock()
+	if c.console == nil {
+		return
+	}
+	if raw, err := c.console.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) {
 			unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: s.Height, Col: s.Width})
 		})

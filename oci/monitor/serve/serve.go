@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+
 	"strconv"
 	"strings"
 	"sync"
@@ -41,6 +41,10 @@ type server struct {
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
 	accept func()     // takes clients for as long as the monitor lives
+
+	kept     *os.File // what the root is made of again, see keepRoot; nil without one
+	again    restarter
+	oomKills int // of the earlier runs
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -52,7 +56,9 @@ func Run() error {
 	if err != nil {
 		return err
 	}
-	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
+	s.again.stay = make(chan struct{})
+	s.clients.change = s.change
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -71,15 +77,32 @@ func Run() error {
 	} else {
 		starter.Close()
 	}
+	s.read()
+	go s.accept()
+	for {
+		s.hold(proc.PID)
+		s.dropStreams()
+		s.settleDown()
+		checks := s.probe(proc)
+		e := s.wait()
+		checks.end()
+		if s.again.able {
+			s.emptyCgroup()
+		}
+		s.drain()
+		if proc = s.restart(&e); proc == nil {
+			return s.finish(e)
+		}
+		s.read()
+	}
+}
+
+// read starts what carries the container's output.
+func (s *server) read() {
 	for i, f := range s.parent {
 		s.streams.Add(1)
-		go s.copy(f, i)
+		go s.copy(newStream(f, i))
 	}
-	go s.accept()
-	s.hold(proc.PID)
-	dropStreams()
-	s.settleDown()
-	return s.finish(s.wait())
 }
 
 // settleTime is how long a container must live for its monitor to make itself comfortable.
@@ -89,14 +112,16 @@ const settleTime = 500 * time.Millisecond
 func (s *server) settleDown() {
 	time.AfterFunc(settleTime, func() {
 		// Caught, not ignored: a command started later would inherit ignored signals through execve.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-		debug.FreeOSMemory()
+		s.again.once.Do(func() {
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
+			s.heedTerm()
+		})
 	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
 func (s *server) configure(starter *monitor.Conn) error {
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := make([]byte, 4<<10) // the large things come in files
 	for {
 		kind, payload, files, err := starter.ReceiveFiles(buf)
 		if err == nil {
@@ -160,8 +185,7 @@ func (s *server) take(files []*os.File) error {
 		return errors.New("reading the monitor's configuration: it was not sent")
 	}
 	defer files[0].Close()
-	err := json.NewDecoder(io.NewSectionReader(files[0], 0, 1<<30)).Decode(&s.cfg)
-	if err != nil {
+	if err := readMapped(files[0], &s.cfg); err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
 	if s.cfg.HasRoot {
@@ -171,6 +195,20 @@ func (s *server) take(files []*os.File) error {
 		s.root = files[1]
 	}
 	return s.openCgroup()
+}
+
+// readMapped decodes a JSON file where it is: copies of it would stay in a heap that is never collected.
+func readMapped(f *os.File, v any) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(b)
+	return json.Unmarshal(b, v)
 }
 
 func closeAll(files []*os.File) {
@@ -201,10 +239,16 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h := s.cfg.Health; s.cfg.Restart.Name != "" || h != nil && h.OnFailure == monitor.Restart {
+		if err := s.keep(); err != nil {
+			return nil, err
+		}
+	}
 	proc, err := s.launch()
 	if err != nil {
 		return nil, err
 	}
+	s.again.since = proc.StartedAt
 	s.accept = func() {
 		for {
 			conn, err := listener.Accept()
@@ -237,7 +281,9 @@ func (s *server) launch() (*monitor.Init, error) {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
 	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
-	s.cfg.Plan = nil
+	if !s.again.able {
+		s.cfg.Plan = nil
+	}
 	if s.cfg.PidsMax > 0 {
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
@@ -260,7 +306,7 @@ func (s *server) launch() (*monitor.Init, error) {
 		return nil, err
 	}
 	if proc.Console != nil {
-		s.clients.console = proc.Console
+		s.clients.setConsole(proc.Console)
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
@@ -270,16 +316,24 @@ func (s *server) launch() (*monitor.Init, error) {
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
 func (s *server) closeInherited() {
+	if s.root != nil {
+		s.root.Close()
+		s.root = nil
+	}
+	if s.again.able || s.cfg.Health != nil {
+		return
+	}
 	s.init.Close()
-	for _, f := range []*os.File{s.root, s.cgroup} {
-		if f != nil {
-			f.Close()
-		}
+	if s.cgroup != nil {
+		s.cgroup.Close()
 	}
 }
 
-// dropStreams lets go of what the starter handed on with a passthrough log.
-func dropStreams() {
+// dropStreams lets go of what the starter handed on with a passthrough log, unless a next run needs it.
+func (s *server) dropStreams() {
+	if s.again.able {
+		return
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return
@@ -300,6 +354,7 @@ func (s *server) hold(pid int) {
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
 func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
+	s.parent = nil
 	switch {
 	case s.cfg.Terminal:
 		return nil, nil
@@ -319,7 +374,8 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Stdin, s.clients.stdin = r, w
+		c.Stdin = r
+		s.clients.setStdin(w)
 		child = append(child, r)
 	} else {
 		null, err := os.Open("/dev/null")
@@ -340,28 +396,6 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 	return child, nil
 }
 
-// copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
-func (s *server) copy(f *os.File, index int) {
-	defer s.streams.Done()
-	kind, stream := monitor.Stdout, "stdout"
-	if index == 1 {
-		kind, stream = monitor.Stderr, "stderr"
-	}
-	buf := make([]byte, monitor.MaxPayload)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			s.logMu.Lock()
-			s.log.write(stream, buf[:n])
-			s.logMu.Unlock()
-			s.clients.broadcast(kind, buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
 	ws, err := s.await()
@@ -371,11 +405,15 @@ func (s *server) wait() monitor.Exit {
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
-	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+	return monitor.Exit{Code: status(ws), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+}
+
+// status is a shell's exit status for ws.
+func status(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
-		e.Code = 128 + int(ws.Signal())
+		return 128 + int(ws.Signal())
 	}
-	return e
+	return ws.ExitStatus()
 }
 
 // oomKilled tells whether the kernel killed a process of the container for want of memory.
@@ -390,7 +428,9 @@ func (s *server) oomKilled() bool {
 	for line := range strings.Lines(string(b)) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
 			count, err := strconv.Atoi(n)
-			return err == nil && count > 0
+			before := s.oomKills
+			s.oomKills = count
+			return err == nil && count > before
 		}
 	}
 	return false
@@ -400,13 +440,16 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
-func (s *server) finish(e monitor.Exit) error {
+func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drainTime):
 	}
+}
+
+func (s *server) finish(e monitor.Exit) error {
 	s.logMu.Lock()
 	s.log.close()
 	s.logMu.Unlock()
@@ -418,7 +461,7 @@ func (s *server) finish(e monitor.Exit) error {
 	if err := unix.FcntlFlock(uintptr(s.lockFD), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}); err != nil {
 		return fmt.Errorf("giving the monitor's lock back: %w", err)
 	}
-	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
+	if s.clients.end(e) > 0 && !e.Restarting || len(s.cfg.Cleanup) == 0 {
 		return nil
 	}
 	// The cleanup takes this container's lock: the monitor must be gone by its own word, not wait for it.
