@@ -41,6 +41,9 @@ type Container struct {
 	Started     bool           `json:",omitempty"` // with a policy: a run began and its end is not in Last
 	Last        *Run           `json:",omitempty"`
 
+	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
+	DropVolumes bool `json:"-"`
+
 	layer  *overlay.Options // of a layer just made: Run need not look it up again
 	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }

@@ -46,7 +46,7 @@ func (e *Engine) Run(ctx context.Context, c *Container, img *image.Image, o Star
 	}
 	defer unlock()
 	if err := created(); err != nil {
-		return nil, errors.Join(err, e.destroy(c))
+		return nil, e.undo(c, err)
 	}
 	conn, err := e.startLocked(ctx, c, o)
 	if err != nil && c.AutoRemove {
@@ -92,13 +92,14 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.endMonitor(c.ID)
+		root.close()
 		return nil, errors.Join(err, e.clearRun(c))
 	}
 	return conn, e.noteStart(c)
 }
 
 func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root *rootMount) (*monitor.Conn, error) {
-	s, err := e.makeSpec(c, root)
+	s, err := e.makeSpec(ctx, c, root)
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +117,7 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
+	finishVolumes(c, p)
 	if err := e.writeBundle(c, processFile, s.Process); err != nil {
 		return nil, err
 	}
@@ -152,9 +154,17 @@ type rootMount struct {
 	file    *os.File         // a handle for look-ups: the mount or the directory
 	overlay *overlay.Options // nil for a plain directory
 	path    string           // of a plain directory
+	held    []func()         // let go of the container's volumes, which it has mounts of now
 }
 
-func (r *rootMount) close() { r.file.Close() }
+// close may be called again.
+func (r *rootMount) close() {
+	r.file.Close()
+	for _, release := range r.held {
+		release()
+	}
+	r.held = nil
+}
 
 func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 	if c.Rootfs != "" && !c.RootfsCopy {
