@@ -61,10 +61,11 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		err = e.note(c.ID, finished)
 	}
 	if err != nil {
-		err = errors.Join(err, e.destroy(c))
+		err = errors.Join(err, e.erase(c))
 		unlock()
 		return nil, err
 	}
+	e.say(c, "create")
 	return unlock, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -45,7 +46,7 @@ func (e *Engine) whole(c *Container) error {
 	if whole, _ := e.noted(c.ID); whole {
 		return nil
 	}
-	if err := e.destroy(c); err != nil {
+	if err := e.erase(c); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
@@ -61,6 +62,9 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return err
 	}
 	run := st.Run
+	if run.ExitCode == lostMonitor && run.Error != "" {
+		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
 		run.Stay = err == nil

@@ -18,7 +18,7 @@ func commands(a *app) []*cli.Command {
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a),
+		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a), newEventsCommand(a),
 		manual.New(),
 	}
 }
