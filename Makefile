@@ -13,7 +13,7 @@ GOTEST  := CGO_ENABLED=1 $(GO) test -tags $(TAGS)
 FUZZN   ?= 3000x
 VMTESTS ?= ^Test(Doctor|Limit|Session)
 
-.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm bench lint fmt fuzz docs docs-check clean FORCE
+.PHONY: all help build install uninstall quickstart test test-setup test-unit test-e2e test-vm test-chaos bench lint fmt fuzz docs docs-check clean FORCE
 all: build
 
 help: ## list the targets
@@ -68,6 +68,9 @@ test-e2e: build ## run the end-to-end tests against bin/
 
 test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
 	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'
+
+test-chaos: build ## torture the engine for ROUNDS=n rounds of 40 commands; SEED=n does what was done with that seed
+	ROUNDS=$${ROUNDS:-150} $(GOTEST) -count=1 -timeout 2h -v -run '^TestChaos$$' ./tests
 
 bench: build ## measure beside podman, crun, skopeo and docker; prints a table, writes bench.json
 	hack/bench.sh

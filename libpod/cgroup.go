@@ -54,8 +54,9 @@ func limitControllers(r spec.Resources) map[string]string {
 		set        bool
 		controller string
 	}{
-		"--memory": {r.Memory != 0 || r.MemorySwap != 0, "memory"}, "--cpus": {r.CPUs != 0, "cpu"}, "--cpu-shares": {r.CPUShares != 0, "cpu"},
-		"--cpuset-cpus": {r.CPUSet != "", "cpuset"}, "--pids-limit": {r.PidsLimit != 0, "pids"},
+		"--memory": {r.Memory != 0 || r.MemorySwap != 0, "memory"}, "--memory-reservation": {r.Reserved != 0, "memory"},
+		"--cpus": {r.CPUs != 0, "cpu"}, "--cpu-period": {r.CPUPeriod != 0, "cpu"}, "--cpu-quota": {r.CPUQuota != 0, "cpu"}, "--cpu-shares": {r.CPUShares != 0, "cpu"},
+		"--cpuset-cpus": {r.CPUSet != "", "cpuset"}, "--cpuset-mems": {r.CPUSetMems != "", "cpuset"}, "--pids-limit": {r.PidsLimit != 0, "pids"},
 	} {
 		if l.set {
 			need[option] = l.controller

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,8 +43,8 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 	if err := e.complete(c, img); err != nil {
 		return nil, err
 	}
-	if unlock, c.unlock = c.unlock, nil; unlock == nil {
-		if unlock, err = e.lock(c.ID); err != nil {
+	if c.unlock == nil {
+		if c.unlock, err = e.lock(c.ID); err != nil {
 			return nil, err
 		}
 	}
@@ -53,10 +52,12 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		err = e.reserve(ctx, c)
 	}
 	if err != nil {
-		os.Remove(e.lockPath(c.ID))
-		unlock()
+		if _, cgroups := e.noted(c.ID); len(cgroups) == 0 { // else the lock goes after them, with the Warm
+			e.dropLock(c)
+		}
 		return nil, err
 	}
+	unlock, c.unlock = c.unlock, nil
 	if err = e.makeLayer(c); err == nil {
 		err = e.note(c.ID, finished)
 	}
@@ -145,7 +146,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
 		c.Log.Path, c.Log.Lazy = filepath.Join(e.dataDir(c.ID), "ctr.log"), true
 	}
-	return nil
+	return CheckLog(c)
 }
 
 func newID() string {

@@ -30,7 +30,13 @@ type ExecTarget struct {
 // execTarget opens the running container c.
 func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 	var init monitor.Init
-	notRunning := func() error { return &WrongStateError{c.Name, e.Status(c).State, "is not running"} }
+	notRunning := func() error {
+		st := e.Status(c).State
+		if st == Running || st == Paused {
+			st = Exited // it has no root any more: it is just ending
+		}
+		return &WrongStateError{c.Name, st, "is not running"}
+	}
 	if readJSON(filepath.Join(e.runDir(c.ID), monitor.InitFile), &init) != nil || !alive(init) {
 		return nil, notRunning()
 	}

@@ -13,9 +13,12 @@ import (
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
 // last run is written down, so that it survives a reboot. It does nothing for one that runs or whose command still
-// holds it. It returns the status it found.
+// holds it. One that a killed commit left paused goes on. It returns the status it found.
 func (e *Engine) settle(c *Container) (Status, error) {
 	st := e.Status(c)
+	if st.State == Paused && e.unstill(c) == nil {
+		st = e.Status(c)
+	}
 	if st.State != Exited {
 		return st, e.abandoned(c, st)
 	}
@@ -27,10 +30,31 @@ func (e *Engine) settle(c *Container) (Status, error) {
 		return st, err
 	}
 	defer unlock()
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
+		return st, nil
+	} else if err != nil {
+		return st, err
+	}
 	if c.AutoRemove {
 		return st, e.destroy(c)
 	}
 	return st, e.writeDown(c, st)
+}
+
+// reread reads c's record again, for a caller that has got its lock: another command may have renamed it, written down its
+// end or removed it since it was looked up. Gone is ErrNotFound.
+func (e *Engine) reread(c *Container) error {
+	r, err := e.state.Find(c.ID)
+	if err != nil {
+		return err
+	}
+	now, err := decode(r)
+	if err != nil {
+		return err
+	}
+	now.layer, now.unlock = c.layer, c.unlock
+	*c = *now
+	return nil
 }
 
 // whole is ErrNotFound for a container that a killed command has half made or half removed, and removes the rest of it.
@@ -45,6 +69,9 @@ func (e *Engine) whole(c *Container) error {
 	defer unlock()
 	if whole, _ := e.noted(c.ID); whole {
 		return nil
+	}
+	if err := e.reread(c); err != nil {
+		return err
 	}
 	if err := e.erase(c); err != nil {
 		return err
@@ -102,6 +129,11 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 		return err
 	}
 	defer unlock()
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	if e.Status(c).State != Created {
 		return nil
 	}

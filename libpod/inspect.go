@@ -2,8 +2,8 @@ package libpod
 
 import (
 	"cmp"
+	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/proa-containers/proa/oci/monitor"
@@ -210,9 +210,7 @@ func hostConfig(c *Container) InspectedHost {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
-	if c.Log.MaxSize > 0 {
-		h.LogConfig.Config["max-size"] = strconv.FormatInt(c.Log.MaxSize, 10)
-	}
+	maps.Copy(h.LogConfig.Config, c.Log.Options)
 	if cfg.Process.OOMScore != nil {
 		h.OomScoreAdj = *cfg.Process.OOMScore
 	}

@@ -7,17 +7,21 @@ import (
 // InspectedSettings are those fields of Docker's HostConfig that limit the container, give it devices or are always
 // there for scripts to read.
 type InspectedSettings struct {
-	CpuShares       uint64
-	CpusetCpus      string
-	GroupAdd        []string
-	Devices         []InspectedDevice
-	Ulimits         []InspectedUlimit
-	PortBindings    map[string]any
-	PublishAllPorts bool
-	UsernsMode      string
-	Dns             []string
-	DnsOptions      []string
-	DnsSearch       []string
+	MemoryReservation int64
+	CpuPeriod         uint64
+	CpuQuota          int64
+	CpuShares         uint64
+	CpusetCpus        string
+	CpusetMems        string
+	GroupAdd          []string
+	Devices           []InspectedDevice
+	Ulimits           []InspectedUlimit
+	PortBindings      map[string]any
+	PublishAllPorts   bool
+	UsernsMode        string
+	Dns               []string
+	DnsOptions        []string
+	DnsSearch         []string
 }
 
 // InspectedDevice is a --device.
@@ -33,6 +37,7 @@ type InspectedUlimit struct {
 func (h *InspectedHost) complete(cfg spec.Config) {
 	r := cfg.Resources
 	h.CpuShares, h.CpusetCpus, h.GroupAdd = r.CPUShares, r.CPUSet, cfg.Process.Groups
+	h.MemoryReservation, h.CpuPeriod, h.CpuQuota, h.CpusetMems = r.Reserved, r.CPUPeriod, r.CPUQuota, r.CPUSetMems
 	if r.Memory != 0 && r.MemorySwap == 0 {
 		h.MemorySwap = 2 * r.Memory
 	}

@@ -61,6 +61,15 @@ func (e *Engine) tryLock(id string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// dropLock gives back the lock of a container that is not made after all.
+func (e *Engine) dropLock(c *Container) {
+	if c.unlock != nil {
+		os.Remove(e.lockPath(c.ID))
+		c.unlock()
+		c.unlock = nil
+	}
+}
+
 // note adds a line to the container's lock file.
 func (e *Engine) note(id, line string) error {
 	f, err := os.OpenFile(e.lockPath(id), os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW, 0)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 func TestLock(t *testing.T) {
@@ -144,5 +145,36 @@ func TestNameInUse(t *testing.T) {
 	}
 	if _, err := os.Stat(e.dataDir(second.ID)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its directory is left: %v", err)
+	}
+}
+
+// TestStaleRecord: what was looked up before another command renamed the container neither undoes that nor leaves the
+// new name behind.
+func TestStaleRecord(t *testing.T) {
+	e := newEngine(t)
+	c := newContainer(t, e, "old")
+	stale, err := e.Lookup("old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Rename(c, "new"); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, e, c, monitor.InitFile, monitor.Init{PID: 1 << 30})
+	leave(t, e, c, monitor.ExitFile, monitor.Exit{Code: 3})
+	if st, err := e.settle(stale); err != nil || st.Run.ExitCode != 3 {
+		t.Errorf("settled: %+v, %v", st, err)
+	}
+	if now, err := e.Lookup("new"); err != nil || now.Name != "new" || now.Last == nil {
+		t.Errorf("%+v, %v", now, err)
+	}
+	stale.Name = "old"
+	if err := e.Remove(t.Context(), stale, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"old", "new"} {
+		if c, err := e.Lookup(name); !errors.Is(err, state.ErrNotFound) {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
 	}
 }

@@ -11,10 +11,16 @@ import (
 )
 
 // Pause stops every process of the running container through its cgroup.
-func (e *Engine) Pause(c *Container) error { return e.freeze(c, Running, true) }
+func (e *Engine) Pause(c *Container) error {
+	os.Remove(filepath.Join(e.runDir(c.ID), stillFile)) // from now on it is paused because somebody wants it
+	return e.freeze(c, Running, true)
+}
 
 // Unpause lets the processes of a paused container go on.
-func (e *Engine) Unpause(c *Container) error { return e.freeze(c, Paused, false) }
+func (e *Engine) Unpause(c *Container) error {
+	os.Remove(filepath.Join(e.runDir(c.ID), stillFile))
+	return e.freeze(c, Paused, false)
+}
 
 func (e *Engine) freeze(c *Container, from State, on bool) error {
 	unlock, err := e.lock(c.ID)

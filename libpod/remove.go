@@ -18,8 +18,10 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 		return err
 	}
 	defer unlock()
-	if _, err := e.state.Find(c.ID); errors.Is(err, state.ErrNotFound) {
+	if err := e.reread(c); errors.Is(err, state.ErrNotFound) {
 		return nil // it was to go when it ended, and did
+	} else if err != nil {
+		return err
 	}
 	if err := e.destroy(c); err != nil {
 		return err
@@ -35,12 +37,15 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unlock func(), err error) {
 	up := func() (State, bool) {
 		st := e.Status(c)
-		return st.State, st.State == Running || st.State == Paused || st.State == Restarting
+		return st.State, st.State != Created && st.State != Exited
 	}
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if st, up := up(); up {
 			if !force {
-				return nil, &WrongStateError{c.Name, st, "is running: stop it before removing it, or remove it with --force"}
+				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
 			if err := e.killNow(ctx, c); err != nil {
 				return nil, err

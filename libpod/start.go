@@ -62,6 +62,9 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 		return nil, err
 	}
 	defer unlock()
+	if err := e.reread(c); err != nil {
+		return nil, err
+	}
 	return e.startLocked(ctx, c, o)
 }
 
@@ -226,9 +229,13 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	if err != nil {
 		return fmt.Errorf("finding proa itself: %w", err)
 	}
+	log, err := monitorLog(c)
+	if err != nil {
+		return err
+	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: c.Log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart, Events: e.eventSource(c),
+		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart, Events: e.eventSource(c),
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/manager"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/runtime"
@@ -57,7 +58,18 @@ func (e *Engine) setLimits(id string, r, old spec.Resources) error {
 	if len(dirs) == 0 {
 		return withoutCgroup(r)
 	}
-	conv, err := runtime.Resources(spec.Limits(r, old))
+	res := spec.Limits(r, old)
+	if r.Reserved == 0 && old.Reserved != 0 {
+		none := int64(-1)
+		if cgroup.Unified() {
+			none = 1 // memory.low counts pages and rounds down; 0 would mean no change
+		}
+		if res.Memory == nil {
+			res.Memory = &specs.LinuxMemory{}
+		}
+		res.Memory.Reservation = &none
+	}
+	conv, err := runtime.Resources(res)
 	if err != nil {
 		return err
 	}

@@ -134,3 +134,27 @@ func TestRestartChoices(t *testing.T) {
 	equal(t, "--all", sortedLines(e.Proa("restart", "-a").OK(t).Out()), sortedLines(a+" "+b))
 	equal(t, "running", namesIn(t, e, "running"), "a b")
 }
+
+func TestRmDepend(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	a := sleeper(t, e, "a")
+	b := sleeper(t, e, "b", "--network=container:a")
+	c := sleeper(t, e, "c", "--pid=container:"+b[:12])
+	sleeper(t, e, "d")
+	equal(t, "--depend", sortedLines(e.Proa("rm", "-f", "--depend", "a").OK(t).Out()), sortedLines("a "+b+" "+c))
+	equal(t, "left", namesIn(t, e, "running"), "d")
+	e.Proa("inspect", a).Want(t, 1)
+}
+
+func TestLatestOfExecAndAttach(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	refused(t, e.Proa("exec", "-l", "true"), ownError, "--latest", "no container")
+	sleeper(t, e, "a")
+	sleeper(t, e, "b", "--hostname", "last")
+	equal(t, "exec -l", e.Proa("exec", "-l", "hostname").OK(t).Out(), "last")
+	equal(t, "exec --latest with arguments", e.Proa("exec", "--latest", "echo", "-n", "x").OK(t).Out(), "x")
+	refused(t, e.Proa("exec", "-l"), ownError, "command")
+	e.Proa("create", "--network=none", "--name", "c", image).OK(t)
+	refused(t, e.Proa("attach", "-l"), 1, `"c"`, "not running")
+	refused(t, e.Proa("attach", "-l", "b"), 1, "--latest")
+}

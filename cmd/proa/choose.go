@@ -12,8 +12,11 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// atOnce is how many containers a command works on together: most of the time each waits for its own processes.
-const atOnce = 8
+// How many containers a command works on together. A stop does nothing but wait for most of its time.
+const (
+	removesAtOnce = 8
+	stopsAtOnce   = 50
+)
 
 // chosen is a container of a command line, and what the command calls it in its output.
 type chosen struct {
@@ -27,6 +30,9 @@ type fits func(libpod.Listed) bool
 func inState(states ...libpod.State) fits {
 	return func(l libpod.Listed) bool { return slices.Contains(states, l.Status.State) }
 }
+
+// up is every state but those of containers that never ran or have ended.
+func up(l libpod.Listed) bool { return !inState(libpod.Created, libpod.Exited)(l) }
 
 // chooseFlags choose containers otherwise than by name; --all differs from command to command.
 func chooseFlags(filterAliases ...string) []cli.Flag {
@@ -52,6 +58,25 @@ func ignoreFlag() cli.Flag {
 func allFlag(usage string, aliases ...string) cli.Flag {
 	return &cli.BoolFlag{Name: "all", Aliases: aliases, Usage: usage}
 }
+
+// oneContainer is the container that --latest or else the first argument names, and the arguments behind it.
+func oneContainer(c *cli.Context, e *libpod.Engine) (*libpod.Container, []string, error) {
+	args := c.Args().Slice()
+	if !c.Bool("latest") {
+		ctr, err := e.Lookup(args[0])
+		return ctr, args[1:], err
+	}
+	list, err := e.List(c.Context)
+	if err == nil && len(list) == 0 {
+		err = errNoLatest
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return list[0].Container, args, nil
+}
+
+var errNoLatest = errors.New("--latest: there is no container")
 
 // checkChoice refuses a command line that chooses no container, or chooses in two ways that contradict each other.
 func checkChoice(c *cli.Context) error {
@@ -90,7 +115,7 @@ func choose(c *cli.Context, e *libpod.Engine, all fits) (list []chosen, errs []e
 	}
 	if c.Bool("latest") {
 		if len(found) == 0 {
-			return nil, nil, errors.New("--latest: there is no container")
+			return nil, nil, errNoLatest
 		}
 		found, all = found[:1], func(libpod.Listed) bool { return true }
 	}

@@ -43,8 +43,8 @@ func runClone(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if st := e.Status(old).State; c.Bool("destroy") && !c.Bool("force") && (st == libpod.Running || st == libpod.Paused) {
-		return &libpod.WrongStateError{Name: old.Name, State: st, Reason: "is running: stop it before --destroy, or give --force"}
+	if st := e.Status(old); c.Bool("destroy") && !c.Bool("force") && up(libpod.Listed{Container: old, Status: st}) {
+		return &libpod.WrongStateError{Name: old.Name, State: st.State, Reason: "can't be removed by --destroy: stop it before, or give --force"}
 	}
 	ctr, img, err := copyContainer(c, e, old)
 	if err != nil {

@@ -16,6 +16,8 @@ func newContainerCommand(a *app) *cli.Command {
 			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a), newCleanupCommand(a),
 			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a),
+			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
+			newMountCommand(a), newUnmountCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),
 		},
 	}

@@ -159,7 +159,7 @@ func statusFilter(value string) (keep, error) {
 		want = "exited"
 	}
 	if !slices.Contains(docker, want) {
-		return nil, fmt.Errorf("want %s", strings.Join(docker, ", "))
+		return nil, fmt.Errorf("want one of %s", strings.Join(docker, ", "))
 	}
 	return func(l libpod.Listed) bool { return string(l.Status.State) == want }, nil
 }

@@ -33,8 +33,8 @@ func containerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "stop-signal", Usage: "`SIGNAL` that asks the container to end (default: the image's, else SIGTERM)"},
 		&cli.IntFlag{Name: "stop-timeout", Usage: "`SECONDS` from the stop signal to the kill, -1 for ever (default: 10)"},
 		&cli.BoolFlag{Name: "rootfs", Usage: "the first argument is a directory, not an image; with :O behind it changes are not written there"},
-		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, passthrough or none"},
-		stringList("log-opt", "", "option of the log: path=, max-size=, max-file= (`KEY=VALUE`)"),
+		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, journald, passthrough or none"},
+		stringList("log-opt", "", "option of the log: path, max-size, max-file, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
 	}
 }
 

@@ -67,7 +67,7 @@ func prune(a *app, c *cli.Context, e *libpod.Engine, list []libpod.Listed, sizes
 		fmt.Fprintln(a.out, "Deleted Containers:")
 	}
 	freed := make(chan int64, len(gone))
-	err := a.inOrder(c.Context, gone, nil, atOnce, func(t chosen) (string, error) {
+	err := a.inOrder(c.Context, gone, nil, removesAtOnce, func(t chosen) (string, error) {
 		err := e.Remove(c.Context, t.Container, false)
 		var wrong *libpod.WrongStateError
 		if missing(err) || errors.As(err, &wrong) { // removed or started meanwhile: it is not one of those any more

@@ -103,7 +103,6 @@ func selectContainers(ctx context.Context, e *libpod.Engine, o psOptions) ([]lib
 	}
 	ended := func(f string) bool { return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=") }
 	all := o.all || o.last > 0 || slices.ContainsFunc(o.filters, ended)
-	up := inState(libpod.Running, libpod.Paused, libpod.Restarting)
 	list = slices.DeleteFunc(list, func(l libpod.Listed) bool { return !all && !up(l) || !fits(l) })
 	if o.last > 0 {
 		list = list[:min(o.last, len(list))]

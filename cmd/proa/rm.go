@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/proa-containers/proa/libpod"
@@ -19,6 +20,7 @@ func newRmCommand(a *app) *cli.Command {
 			timeFlag("with --force, stop running containers first, and `SECONDS` later kill them, -1 for never (default: killed at once)"),
 			allFlag("all containers that do not run, with --force those too", "a"),
 			ignoreFlag(),
+			&cli.BoolFlag{Name: "depend", Usage: "also the containers that share a namespace of those"},
 		}, chooseFlags()...),
 		Action: objectErrors(func(c *cli.Context) error { return runRm(a, c) }),
 	}
@@ -35,9 +37,23 @@ func runRm(a *app, c *cli.Context) error {
 	}
 	// What a filter says is removed or an error; --all leaves what runs.
 	all := func(l libpod.Listed) bool {
-		return force || c.IsSet("filter") || !inState(libpod.Running, libpod.Paused, libpod.Restarting)(l)
+		return force || c.IsSet("filter") || !up(l)
 	}
-	return a.eachChosen(c, all, atOnce, func(e *libpod.Engine, t chosen) (string, error) {
+	if err := checkChoice(c); err != nil {
+		return err
+	}
+	e, err := a.engine(c.Context)
+	if err != nil {
+		return err
+	}
+	list, errs, err := choose(c, e, all)
+	if err == nil && c.Bool("depend") {
+		list, err = withDependents(c.Context, e, list)
+	}
+	if err != nil {
+		return err
+	}
+	return a.inOrder(c.Context, list, errs, removesAtOnce, func(t chosen) (string, error) {
 		if seconds != nil {
 			if err := e.Stop(c.Context, t.Container, "", seconds); err != nil {
 				return "", err
@@ -49,6 +65,27 @@ func runRm(a *app, c *cli.Context) error {
 		}
 		return t.ref, err
 	})
+}
+
+// withDependents adds the containers that share a namespace of one in the list.
+func withDependents(ctx context.Context, e *libpod.Engine, list []chosen) ([]chosen, error) {
+	all, err := e.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	listed := map[string]bool{}
+	for _, t := range list {
+		listed[t.ID] = true
+	}
+	for i := 0; i < len(list); i++ { // those of dependents too
+		for _, l := range all {
+			if !listed[l.ID] && l.DependsOn(list[i].Container) {
+				listed[l.ID] = true
+				list = append(list, chosen{l.Container, l.ID})
+			}
+		}
+	}
+	return list, nil
 }
 
 // missing tells whether err is about a container that is not there.

@@ -38,7 +38,7 @@ func (s *session) attach(ctx context.Context) (monitor.Exit, error) {
 		defer s.proxySignals()()
 	}
 	streams := libpod.Streams{Out: s.out, Err: s.err}
-	if s.stdin {
+	if s.stdin && s.ctr.Log.Driver != "passthrough" { // there the container reads it itself
 		streams.In = s.app.in
 		if s.ctr.Terminal {
 			streams.DetachKeys = s.keys

@@ -81,9 +81,7 @@ func newRestartCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			all := func(l libpod.Listed) bool {
-				return !c.Bool("running") || inState(libpod.Running, libpod.Paused, libpod.Restarting)(l)
-			}
+			all := func(l libpod.Listed) bool { return !c.Bool("running") || up(l) }
 			return a.eachChosen(c, all, 1, func(e *libpod.Engine, t chosen) (string, error) {
 				return t.ref, startFailed(e.Restart(c.Context, t.Container, o.signal, o.seconds))
 			})

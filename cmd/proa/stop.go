@@ -18,7 +18,7 @@ func newStopCommand(a *app) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return a.eachChosen(c, inState(libpod.Running, libpod.Paused, libpod.Restarting), atOnce, func(e *libpod.Engine, t chosen) (string, error) {
+			return a.eachChosen(c, up, stopsAtOnce, func(e *libpod.Engine, t chosen) (string, error) {
 				return t.ref, e.Stop(c.Context, t.Container, o.signal, o.seconds)
 			})
 		}),

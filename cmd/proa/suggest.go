@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -15,11 +17,22 @@ const near = 0.8
 func nearest(word string, names []string) string {
 	best, at := near, ""
 	for _, n := range names {
-		if d := smetrics.JaroWinkler(n, word, 0.7, 4); d > best {
+		d := smetrics.JaroWinkler(n, word, 0.7, 4)
+		if sameLetters(n, word) {
+			d = 1 // typed in another order, which tells little in a short word
+		}
+		if d > best {
 			best, at = d, n
 		}
 	}
 	return at
+}
+
+func sameLetters(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return bytes.Equal(x, y)
 }
 
 // unknownCommand is the error for a word that is no command; of is the words before it.

@@ -68,7 +68,7 @@ func runWait(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list, errs, err := choose(c, e, inState(libpod.Running, libpod.Paused, libpod.Restarting))
+	list, errs, err := choose(c, e, nil)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ const (
 )
 
 // MaxPayload is the most bytes of a stream in one packet.
-const MaxPayload = 32 << 10
+const MaxPayload = 64 << 10
 
 // The descriptors that the monitor is started with.
 const (
@@ -100,11 +100,15 @@ type Config struct {
 
 // Log says where the container's output is written.
 type Log struct {
-	Driver   string // k8s-file, json-file, passthrough or none
-	Path     string `json:",omitempty"`
+	Driver   string // k8s-file, json-file, journald, passthrough or none
+	Path     string `json:",omitempty"` // of the file, or of the journal's socket
 	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
+	// Attrs are the details that json-file keeps with each line, or the fields of journald's entries.
+	Attrs map[string]string `json:",omitempty"`
+	// Options that the engine makes Attrs of.
+	Options map[string]string `json:",omitempty"`
 }
 
 // Size of a terminal, in characters.

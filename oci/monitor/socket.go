@@ -110,10 +110,14 @@ func (c *Conn) Accept() (*Conn, error) {
 
 // Send writes one packet; it blocks while the peer's buffer is full.
 func (c *Conn) Send(kind byte, payload []byte) error {
+	return c.SendPacket(append([]byte{kind}, payload...))
+}
+
+// SendPacket writes one packet, its kind first; it blocks while the peer's buffer is full.
+func (c *Conn) SendPacket(packet []byte) error {
 	var err error
-	k := []byte{kind}
 	e := c.raw.Write(func(s uintptr) bool {
-		_, err = unix.SendmsgBuffers(int(s), [][]byte{k, payload}, nil, nil, unix.MSG_NOSIGNAL)
+		err = unix.Sendto(int(s), packet, unix.MSG_NOSIGNAL, nil)
 		return err != unix.EAGAIN
 	})
 	if e != nil {

@@ -83,9 +83,13 @@ type Device struct {
 type Resources struct {
 	Memory     int64   `json:",omitempty"` // bytes
 	MemorySwap int64   `json:",omitempty"` // bytes, memory included; -1 unlimited
+	Reserved   int64   `json:",omitempty"` // bytes of memory that are reclaimed last
 	CPUs       float64 `json:",omitempty"`
+	CPUPeriod  uint64  `json:",omitempty"` // microseconds, in place of CPUs
+	CPUQuota   int64   `json:",omitempty"` // microseconds in each period
 	CPUShares  uint64  `json:",omitempty"`
 	CPUSet     string  `json:",omitempty"`
+	CPUSetMems string  `json:",omitempty"`
 	PidsLimit  int64   `json:",omitempty"`
 }
 

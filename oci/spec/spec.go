@@ -210,6 +210,18 @@ func limits(g *generate.Generator, r Resources) {
 		g.SetLinuxResourcesCPUPeriod(cpuPeriod)
 		g.SetLinuxResourcesCPUQuota(int64(r.CPUs * cpuPeriod))
 	}
+	if r.CPUPeriod != 0 {
+		g.SetLinuxResourcesCPUPeriod(r.CPUPeriod)
+	}
+	if r.CPUQuota != 0 {
+		g.SetLinuxResourcesCPUQuota(r.CPUQuota)
+	}
+	if r.CPUSetMems != "" {
+		g.SetLinuxResourcesCPUMems(r.CPUSetMems)
+	}
+	if r.Reserved != 0 {
+		g.SetLinuxResourcesMemoryReservation(r.Reserved)
+	}
 	if r.CPUShares != 0 {
 		g.SetLinuxResourcesCPUShares(r.CPUShares)
 	}
@@ -228,7 +240,7 @@ func Limits(r, old Resources) *specs.LinuxResources {
 		g.SetLinuxResourcesMemoryLimit(-1)
 		g.SetLinuxResourcesMemorySwap(-1)
 	}
-	if r.CPUs == 0 && old.CPUs != 0 {
+	if r.CPUs == 0 && (old.CPUs != 0 || old.CPUQuota != 0 || old.CPUPeriod != 0) {
 		g.SetLinuxResourcesCPUPeriod(cpuPeriod)
 		g.SetLinuxResourcesCPUQuota(-1)
 	}

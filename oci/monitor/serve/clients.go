@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/proa-containers/proa/oci/monitor"
@@ -13,7 +14,7 @@ import (
 // clients are the attached ends and the container's standard input, which they share.
 type clients struct {
 	mu    sync.Mutex
-	conns map[*monitor.Conn]bool
+	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
 
 	change func(monitor.Change)
@@ -30,7 +31,7 @@ func (c *clients) add(conn *monitor.Conn) {
 		conn.SendJSON(monitor.Exited, c.ended)
 		conn.Close()
 	} else {
-		c.conns[conn] = true
+		c.conns = append(slices.Clip(c.conns), conn)
 		go c.receive(conn)
 	}
 	c.mu.Unlock()
@@ -38,19 +39,20 @@ func (c *clients) add(conn *monitor.Conn) {
 
 func (c *clients) drop(conn *monitor.Conn) {
 	c.mu.Lock()
-	delete(c.conns, conn)
+	c.conns = slices.DeleteFunc(slices.Clone(c.conns), func(x *monitor.Conn) bool { return x == conn })
 	c.mu.Unlock()
 	conn.Close()
 }
 
-// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker.
-func (c *clients) broadcast(kind byte, chunk []byte) {
+// broadcast hands a packet to every client. A client that reads slowly slows the container down, as with Docker; others
+// may come and go meanwhile.
+func (c *clients) broadcast(packet []byte) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
-		if conn.Send(kind, chunk) != nil {
-			delete(c.conns, conn)
-			conn.Close()
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
+		if conn.SendPacket(packet) != nil {
+			c.drop(conn)
 		}
 	}
 }
@@ -58,9 +60,10 @@ func (c *clients) broadcast(kind byte, chunk []byte) {
 // end tells every client how the container ended, and how many heard it.
 func (c *clients) end(e monitor.Exit) (heard int) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.ended = &e
-	for conn := range c.conns {
+	conns := c.conns
+	c.mu.Unlock()
+	for _, conn := range conns {
 		if conn.SendJSON(monitor.Exited, e) == nil {
 			heard++
 		}
@@ -71,17 +74,19 @@ func (c *clients) end(e monitor.Exit) (heard int) {
 // endRun tells every client that the container ended and is about to be started again, and parts with it.
 func (c *clients) endRun(e monitor.Exit) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
+	conns := c.conns
+	c.conns = nil
+	c.mu.Unlock()
+	for _, conn := range conns {
 		conn.SendJSON(monitor.Exited, e)
 		conn.End()
-		delete(c.conns, conn)
 	}
 }
 
 func (c *clients) receive(conn *monitor.Conn) {
 	defer c.drop(conn)
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := newScratch(monitor.MaxPayload + 1)
+	defer buf.free()
 	for {
 		kind, payload, files, err := conn.ReceiveFiles(buf)
 		if err != nil {

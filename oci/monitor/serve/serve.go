@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+
 	"strconv"
 	"strings"
 	"sync"
@@ -56,7 +56,7 @@ func Run() error {
 	if err != nil {
 		return err
 	}
-	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
 	s.again.stay = make(chan struct{})
 	s.clients.change = s.change
 	err = s.configure(starter)
@@ -121,7 +121,7 @@ func (s *server) sayEnd(e monitor.Exit) {
 func (s *server) read() {
 	for i, f := range s.parent {
 		s.streams.Add(1)
-		go s.copy(f, i)
+		go s.copy(newStream(f, i))
 	}
 }
 
@@ -136,13 +136,12 @@ func (s *server) settleDown() {
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
 			s.heedTerm()
 		})
-		debug.FreeOSMemory()
 	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
 func (s *server) configure(starter *monitor.Conn) error {
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := make([]byte, 4<<10) // the large things come in files
 	for {
 		kind, payload, files, err := starter.ReceiveFiles(buf)
 		if err == nil {
@@ -206,8 +205,7 @@ func (s *server) take(files []*os.File) error {
 		return errors.New("reading the monitor's configuration: it was not sent")
 	}
 	defer files[0].Close()
-	err := json.NewDecoder(io.NewSectionReader(files[0], 0, 1<<30)).Decode(&s.cfg)
-	if err != nil {
+	if err := readMapped(files[0], &s.cfg); err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
 	if s.cfg.HasRoot {
@@ -217,6 +215,20 @@ func (s *server) take(files []*os.File) error {
 		s.root = files[1]
 	}
 	return s.openCgroup()
+}
+
+// readMapped decodes a JSON file where it is: copies of it would stay in a heap that is never collected.
+func readMapped(f *os.File, v any) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(b)
+	return json.Unmarshal(b, v)
 }
 
 func closeAll(files []*os.File) {
@@ -402,28 +414,6 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		child, s.parent = append(child, w), append(s.parent, r)
 	}
 	return child, nil
-}
-
-// copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
-func (s *server) copy(f *os.File, index int) {
-	defer s.streams.Done()
-	kind, stream := monitor.Stdout, "stdout"
-	if index == 1 {
-		kind, stream = monitor.Stderr, "stderr"
-	}
-	buf := make([]byte, monitor.MaxPayload)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			s.logMu.Lock()
-			s.log.write(stream, buf[:n])
-			s.logMu.Unlock()
-			s.clients.broadcast(kind, buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // wait blocks until the init ended.

@@ -1,0 +1,350 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/proa-containers/proa/tests/harness"
+)
+
+// The torture test: rounds of random commands by several workers at once over some containers and images, with SIGKILL
+// at random moments to proa, monitors and inits, and SIGSTOP to monitors. After each round everything must be in order. What is done follows from
+// the seed alone, when it happens from the machine as well.
+//
+// ROUNDS is the number of rounds, SEED the seed (it is printed), FIRST the round to begin with. `make test-chaos` runs
+// more of them than the suite does.
+const (
+	chaosWorkers    = 4
+	chaosOps        = 10 // a worker and round
+	chaosContainers = 12
+	chaosImages     = 4
+	chaosRounds     = 16
+)
+
+func number(t testing.TB, name string, otherwise uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func TestChaos(t *testing.T) {
+	seed := number(t, "SEED", uint64(time.Now().UnixNano()))
+	first, rounds := number(t, "FIRST", 0), number(t, "ROUNDS", chaosRounds)
+	t.Logf("SEED=%d", seed)
+	c := newChaos(t)
+	for r := first; r < first+rounds; r++ {
+		c.round(t, seed, r)
+		c.check(t)
+		if t.Failed() {
+			t.Fatalf("round %d of SEED=%d:\n%s", r, seed, c.history())
+		}
+		c.done = nil
+	}
+	c.finish(t)
+	t.Logf("%d commands, of which %d were killed, and %d signals to monitors and inits", c.commands, c.killedCommands, c.killedOthers)
+	if testing.Verbose() {
+		for _, m := range slices.Sorted(mapsKeys(c.messages)) {
+			t.Logf("%5d %s", c.messages[m], m)
+		}
+	}
+}
+
+// chaos is the place and what happened there.
+type chaos struct {
+	e        *harness.Env
+	d        *harness.Delegation // nil where no cgroup can be delegated
+	archives []string
+	before   map[int]bool // processes of other tests
+
+	mu             sync.Mutex
+	done           []string
+	messages       map[string]int
+	commands       int
+	killedCommands int
+	killedOthers   int
+}
+
+func newChaos(t *testing.T) *chaos {
+	c := &chaos{e: env.Fresh(t), messages: map[string]int{}}
+	c.before = map[int]bool{}
+	for _, p := range c.e.Processes() {
+		c.before[p.PID] = true
+	}
+	if os.Getuid() == 0 {
+		c.d = c.e.Delegate(t)
+	}
+	for i := range chaosImages {
+		img := baseImage(t)
+		img.Layers = append(slices.Clone(img.Layers), harness.Layer(harness.Entry{Name: "common", Content: "c"}),
+			harness.Layer(harness.Entry{Name: "own", Content: strings.Repeat(strconv.Itoa(i), 1<<18)}))
+		c.archives = append(c.archives, archive(t, c.e, fmt.Sprintf("i%d.tar", i), img.DockerArchive(chaosImage(i))))
+		c.proa("load", "-i", c.archives[i]).OK(t)
+	}
+	return c
+}
+
+func chaosImage(i int) string { return fmt.Sprintf("localhost/chaos/i%d:latest", i) }
+
+func (c *chaos) proa(args ...string) *harness.Cmd {
+	if c.d != nil {
+		return c.d.Proa(args...)
+	}
+	return c.e.Proa(args...)
+}
+
+// op is one planned command.
+type op struct {
+	args []string
+	kill time.Duration // after which it is killed; 0: not before it hangs
+}
+
+// blow is a planned signal to one of the processes that do not belong to a command.
+type blow struct {
+	after time.Duration
+	init  bool // an init, or its monitor
+	stop  bool // SIGSTOP to a monitor
+	pause bool // the pause process, rather than any of the others
+	which int
+}
+
+// plan makes the round's commands, for each worker, and blows.
+func (c *chaos) plan(r *rand.Rand) (work [][]op, blows []blow) {
+	for range chaosWorkers {
+		var ops []op
+		for range chaosOps {
+			o := op{args: c.command(r)}
+			// Those that wait for a container end when somebody ends it, or not.
+			if waits := slices.Contains([]string{"wait", "attach", "logs"}, o.args[0]); waits || r.IntN(5) == 0 {
+				o.kill = time.Duration(10+r.IntN(120)) * time.Millisecond
+			}
+			ops = append(ops, o)
+		}
+		work = append(work, ops)
+	}
+	for range 6 {
+		blows = append(blows, blow{time.Duration(r.IntN(800)) * time.Millisecond, r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(20) == 0, r.IntN(1000)})
+	}
+	return work, blows
+}
+
+// command is a random command line.
+func (c *chaos) command(r *rand.Rand) []string {
+	// The first ones more often: more that meet there.
+	ctr := fmt.Sprintf("c%d", min(r.IntN(chaosContainers), r.IntN(chaosContainers)))
+	n := r.IntN(chaosImages)
+	img := chaosImage(n)
+	long := []string{"sh", "-c", "trap 'exit 7' TERM; echo begin; while :; do sleep 0.1; done"}
+	if r.IntN(3) == 0 {
+		long = []string{"sleep", "1000"}
+	}
+	run := func(verb string, flags ...string) []string {
+		return append([]string{verb, "--network=none", "--pull=never", "--name", ctr}, flags...)
+	}
+	type choice struct {
+		weight int
+		args   []string
+	}
+	choices := []choice{
+		{12, append(append(run("run", "-d"), img), long...)},
+		{5, append(append(run("run", "-d", "--rm"), img), long...)},
+		{8, append(run("run", "--rm"), img, "sh", "-c", "echo x > /f; cat /own | wc -c")},
+		{4, append(run("run"), img, "sh", "-c", "echo out; echo err >&2; exit 3")},
+		{3, append(run("run", "-d"), img, "true")},
+		{2, append(run("run"), img, "/no/such/program")},
+		{5, append(append(run("create"), img), long...)},
+		{1, append(append(run("create", "--rm"), img), long...)},
+		{7, []string{"start", ctr}},
+		{6, []string{"stop", "-t", strconv.Itoa(r.IntN(2)), ctr}},
+		{3, []string{"restart", "-t", "0", ctr}},
+		{6, []string{"kill", "-s", []string{"KILL", "TERM", "USR1"}[r.IntN(3)], ctr}},
+		{14, []string{"rm", "-f", ctr}},
+		{4, []string{"rm", ctr}},
+		{7, []string{"exec", ctr, "sh", "-c", "echo hi; exit 4"}},
+		{2, []string{"exec", "-d", ctr, "sleep", "100"}},
+		{3, []string{"rename", ctr, fmt.Sprintf("c%d", r.IntN(chaosContainers))}},
+		{5, []string{"ps", "-a"}},
+		{4, []string{"inspect", ctr}},
+		{3, []string{"logs", ctr}},
+		{1, []string{"logs", "-f", ctr}},
+		{2, []string{"wait", ctr}},
+		{1, []string{"attach", ctr}},
+		{4, []string{"load", "-i", c.archives[n]}},
+		{3, []string{"rmi", img}},
+		{1, []string{"rmi", "-f", img}},
+		{2, []string{"images"}},
+		{1, []string{"info"}},
+	}
+	if c.d != nil {
+		choices = append(choices, choice{4, []string{"pause", ctr}}, choice{4, []string{"unpause", ctr}})
+	}
+	total := 0
+	for _, ch := range choices {
+		total += ch.weight
+	}
+	at := r.IntN(total)
+	for _, ch := range choices {
+		if at -= ch.weight; at < 0 {
+			return ch.args
+		}
+	}
+	return nil
+}
+
+func (c *chaos) round(t *testing.T, seed, n uint64) {
+	t.Helper()
+	work, blows := c.plan(rand.New(rand.NewPCG(seed, n)))
+	var workers, killer sync.WaitGroup
+	over := make(chan struct{})
+	for _, b := range blows {
+		killer.Go(func() {
+			select {
+			case <-over:
+			case <-time.After(b.after):
+				c.strike(b)
+			}
+		})
+	}
+	for w, ops := range work {
+		workers.Go(func() {
+			for _, o := range ops {
+				c.do(t, w, o)
+			}
+		})
+	}
+	workers.Wait()
+	close(over)
+	killer.Wait()
+	// A monitor that was stopped as it became the clean-up is none any more: nobody looks after it.
+	for _, p := range c.e.Processes() {
+		if slices.Contains(p.Args, "cleanup") && processState(p.PID) == "T" {
+			_ = syscall.Kill(p.PID, syscall.SIGCONT)
+		}
+	}
+}
+
+// chaosTimeout is after what time a command hangs: a command may wait for another that works on the same container.
+const chaosTimeout = 50 * time.Second
+
+// do runs one command, killing it when that is its time, and complains of what no command may do.
+func (c *chaos) do(t *testing.T, worker int, o op) {
+	x := c.proa(o.args...).Exec(context.Background())
+	var stdout, stderr bytes.Buffer
+	x.Stdout, x.Stderr = &stdout, &stderr
+	began := time.Now()
+	if err := x.Start(); err != nil {
+		t.Error(err)
+		return
+	}
+	hangs := o.kill == 0
+	killed := false
+	after := o.kill
+	if hangs {
+		after = chaosTimeout
+	}
+	timer := time.AfterFunc(after, func() {
+		killed = true
+		if hangs {
+			t.Errorf("proa %s hangs", strings.Join(o.args, " "))
+		}
+		_ = x.Process.Kill()
+	})
+	_ = x.Wait()
+	timer.Stop()
+	code := harness.ExitCode(x.ProcessState)
+	message := strings.TrimSpace(stderr.String())
+	line := fmt.Sprintf("%s worker %d: proa %s: %d after %v %s", began.Format("05.000"), worker, strings.Join(o.args, " "), code, time.Since(began).Round(time.Millisecond), message)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done = append(c.done, line)
+	c.commands++
+	if killed {
+		c.killedCommands++
+	}
+	for _, bad := range []string{"goroutine ", "panic", "%!", "input/output error", "reading the record", "unexpected fault"} {
+		if strings.Contains(message, bad) {
+			t.Errorf("proa %s: %s", strings.Join(o.args, " "), message)
+		}
+	}
+	if message != "" {
+		c.messages[o.args[0]+": "+withoutNames(message)]++
+	}
+}
+
+// strike signals one of the processes that are there now.
+func (c *chaos) strike(b blow) {
+	var monitors, inits, pause []harness.Process
+	all := c.e.Processes()
+	for _, p := range all {
+		if p.Args[0] == "proa-monitor" && !c.before[p.PID] {
+			monitors = append(monitors, p)
+		}
+		if p.Args[0] == "proa-pause" && !c.before[p.PID] {
+			pause = append(pause, p)
+		}
+	}
+	for _, p := range all {
+		if slices.ContainsFunc(monitors, func(m harness.Process) bool { return m.PID == p.Parent }) {
+			inits = append(inits, p)
+		}
+	}
+	victims := monitors
+	if b.init {
+		victims = inits
+	}
+	if b.pause {
+		victims = pause
+	}
+	if len(victims) == 0 {
+		return
+	}
+	v := victims[b.which%len(victims)]
+	sig := syscall.SIGKILL
+	if b.stop && !b.init && !b.pause {
+		sig = syscall.SIGSTOP
+	}
+	if syscall.Kill(v.PID, sig) != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killedOthers++
+	c.messages[fmt.Sprintf("signal %d to %s", sig, v.Args[0])]++
+	c.done = append(c.done, fmt.Sprintf("%s signal %d to %s", time.Now().Format("05.000"), sig, v))
+}
+
+func (c *chaos) history() string {
+	slices.Sort(c.done)
+	return strings.Join(c.done, "\n")
+}
+
+// withoutNames is a message without what differs from one container to the next.
+func withoutNames(s string) string {
+	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\n' })
+	for i, w := range words {
+		if bare := strings.Trim(w, `":,;()`); len(bare) >= 12 && strings.Trim(bare, "0123456789abcdef") == "" || len(bare) > 1 && (bare[0] == 'c' || bare[0] == 'i') && strings.Trim(bare[1:], "0123456789") == "" {
+			words[i] = "X"
+		}
+		if strings.Contains(w, "/") {
+			words[i] = filepath.Dir(w)[:min(30, len(filepath.Dir(w)))] + "/…"
+		}
+	}
+	return strings.Join(words, " ")
+}
