@@ -89,9 +89,18 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// destroy removes everything of a container that does not run: directories and layer, then the record, so that a
-// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+// destroy is erase for a container that was there whole.
 func (e *Engine) destroy(c *Container) error {
+	err := e.erase(c)
+	if err == nil {
+		e.say(c, "destroy")
+	}
+	return err
+}
+
+// erase removes everything of a container that does not run: directories and layer, then the record, so that a
+// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+func (e *Engine) erase(c *Container) error {
 	if err := e.noteUnfinished(c); err != nil {
 		return err
 	}
