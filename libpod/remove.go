@@ -18,7 +18,7 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 		if !force {
 			return &WrongStateError{c.Name, st.State, "is running: stop it before removing it, or remove it with --force"}
 		}
-		if err := e.killNow(ctx, c); err != nil {
+		if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
 			return err
 		}
 	}
