@@ -47,7 +47,7 @@ func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unloc
 			if !force && st != Initialized {
 				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
-			if err := e.killNow(ctx, c); err != nil {
+			if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
 				return nil, err
 			}
 		}
