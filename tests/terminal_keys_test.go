@@ -112,6 +112,10 @@ func TestTerminalTwoClients(t *testing.T) {
 	name := start(t, env, "-it", "--", "sh")
 	attach := func() *harness.Terminal { return env.Proa("attach", name).OnTerminal(t, 24, 80) }
 	a, b := attach(), attach()
+	for _, term := range []*harness.Terminal{a, b} { // who hears something is attached
+		term.Type(t, "\n")
+		term.Expect(t, "# ")
+	}
 	a.Type(t, "echo one=$((40+1))\n")
 	a.Expect(t, "one=41")
 	b.Expect(t, "one=41")
