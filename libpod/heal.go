@@ -83,10 +83,6 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
-	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
-	if err != nil {
-		return err
-	}
 	run := st.Run
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
@@ -96,8 +92,8 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		}
 	}
 	run.Health = e.Health(c, st)
-	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
-	r, err := now.record()
+	c.Last, c.Started = &run, false
+	r, err := c.record()
 	if err != nil {
 		return err
 	}
