@@ -41,6 +41,9 @@ type Container struct {
 	Started     bool           `json:",omitempty"` // with a policy: a run began and its end is not in Last
 	Last        *Run           `json:",omitempty"`
 
+	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
+	DropVolumes bool `json:"-"`
+
 	layer  *overlay.Options // of a layer just made: Run need not look it up again
 	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }
@@ -260,6 +263,7 @@ func (e *Engine) signal(c *Container, sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
 	}
+	e.say(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 
