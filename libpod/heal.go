@@ -87,7 +87,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	}
 	run := st.Run
 	if run.ExitCode == lostMonitor && run.Error != "" {
-		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+		e.say(c, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
 	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
