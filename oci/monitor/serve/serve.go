@@ -71,7 +71,11 @@ func Run() error {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
-	s.say("start") // first, or what the starter's next command does would be told before it
+	action := "start"
+	if proc.Held {
+		action = "init"
+	}
+	s.say(action) // first, or what the starter's next command does would be told before it
 	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
 		s.clients.add(starter)
