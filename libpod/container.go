@@ -66,9 +66,11 @@ type State string
 // The states; they are derived, never stored.
 const (
 	Created State = "created"
-	Running State = "running"
-	Paused  State = "paused"
-	Exited  State = "exited"
+	// Initialized is a container whose namespaces and root are there and whose command does not run yet.
+	Initialized State = "initialized"
+	Running     State = "running"
+	Paused      State = "paused"
+	Exited      State = "exited"
 	// Restarting is a container that has ended and waits for its monitor to start it again.
 	Restarting State = "restarting"
 )
@@ -123,8 +125,11 @@ func (e *Engine) Status(c *Container) Status {
 	if readJSON(exitFile, &exit) != nil {
 		if alive(init) {
 			st.State, st.PID = Running, init.PID
-			if frozen(init.PID) || e.frozenV1(c.ID) {
+			switch {
+			case frozen(init.PID) || e.frozenV1(c.ID):
 				st.State = Paused
+			case init.Held && e.holds(c.ID):
+				st.State, st.Run.StartedAt = Initialized, time.Time{}
 			}
 			return st
 		}

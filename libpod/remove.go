@@ -44,7 +44,7 @@ func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unloc
 			return nil, err
 		}
 		if st, up := up(); up {
-			if !force {
+			if !force && st != Initialized {
 				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
 			if err := e.killNow(ctx, c); err != nil {

@@ -34,6 +34,7 @@ type StartOptions struct {
 	Attach bool         // keep the monitor's socket: the caller is its client
 	Size   monitor.Size // of the terminal at first, when the container has one
 	Warm   *Warm        // a monitor to use; nil: one is started
+	Hold   bool         // hold the command back, as Init does
 }
 
 // Run creates a container, as Create does, calls created, and starts it, as Start does, under one lock: nobody takes
@@ -72,6 +73,8 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	switch st := e.Status(c); st.State {
 	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
+	case Initialized:
+		return e.release(c, o)
 	case Exited:
 		e.retire(c.ID) // one that went on later would write how the last run ended into the new one's directory
 		if err := e.clearRun(c); err != nil {
@@ -242,7 +245,7 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart,
+		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Hold: o.Hold, Restart: c.Restart,
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {

@@ -296,7 +296,7 @@ func TestHostileVolumePath(t *testing.T) {
 func TestVolumeCp(t *testing.T) {
 	v := newVolume(t, env)
 	name := containerName(t)
-	withImage(t, env).Proa("create", "--name", name, "--network=none", "-v", v+":/d", "--mount", "src="+v+",dst=/part,volume-subpath=sub", image, "true").OK(t)
+	withImage(t, env).Proa("create", "--name", name, "--network=none", "-v", v+":/d", "-v", v+":/ro:ro", "--mount", "src="+v+",dst=/part,volume-subpath=sub", image, "true").OK(t)
 	removeLater(t, env, name)
 	run(t, "-v", v+":/d", "--", "sh", "-c", "mkdir /d/sub; echo in > /d/f; echo deep > /d/sub/g").OK(t)
 	dir := env.TempDir(t)
@@ -307,6 +307,7 @@ func TestVolumeCp(t *testing.T) {
 	equal(t, "out of a part", env.Command("cat", dir+"/g").OK(t).Out(), "deep")
 	env.Proa("cp", file, name+":/d/new").OK(t)
 	equal(t, "in", run(t, "-v", v+":/d", "--", "cat", "/d/new").OK(t).Out(), "new")
+	refused(t, env.Proa("cp", file, name+":/ro/x"), ownError, "read-only")
 	if out := env.Proa("diff", name).OK(t).Out(); strings.Contains(out, "/d/") {
 		t.Errorf("diff shows the volume: %s", out)
 	}

@@ -150,7 +150,7 @@ func patternFilter(key, value string) (keep, error) {
 
 // statusFilter takes Docker's words and Podman's.
 func statusFilter(value string) (keep, error) {
-	docker := []string{"created", "restarting", "running", "removing", "paused", "exited", "dead"}
+	docker := []string{"created", "initialized", "restarting", "running", "removing", "paused", "exited", "dead"}
 	want := value
 	switch value {
 	case "configured":
