@@ -263,6 +263,7 @@ func (e *Engine) signal(c *Container, sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
 	}
+	e.say(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 

@@ -76,11 +76,12 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		err = e.note(c.ID, finished)
 	}
 	if err != nil {
-		err = e.undo(c, err)
+		err = errors.Join(err, e.erase(c))
 		unlock()
 		return nil, err
 	}
 	c.DropVolumes = false
+	e.say(c, "create")
 	return unlock, nil
 }
 

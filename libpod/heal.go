@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -73,7 +74,7 @@ func (e *Engine) whole(c *Container) error {
 		return err
 	}
 	c.DropVolumes = e.notedVolumes(c.ID)
-	if err := e.destroy(c); err != nil {
+	if err := e.erase(c); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
@@ -89,6 +90,9 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return err
 	}
 	run := st.Run
+	if run.ExitCode == lostMonitor && run.Error != "" {
+		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
 		run.Stay = err == nil

@@ -47,7 +47,7 @@ func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unloc
 			if !force && st != Initialized {
 				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
-			if err := e.killNow(ctx, c); err != nil {
+			if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
 				return nil, err
 			}
 		}
@@ -89,9 +89,18 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// destroy removes everything of a container that does not run: directories and layer, then the record, so that a
-// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+// destroy is erase for a container that was there whole.
 func (e *Engine) destroy(c *Container) error {
+	err := e.erase(c)
+	if err == nil {
+		e.say(c, "destroy")
+	}
+	return err
+}
+
+// erase removes everything of a container that does not run: directories and layer, then the record, so that a
+// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+func (e *Engine) erase(c *Container) error {
 	if err := e.noteUnfinished(c); err != nil {
 		return err
 	}

@@ -89,6 +89,9 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 		return nil, err
 	}
 	defer root.close()
+	if o.Attach {
+		e.say(c, "attach")
+	}
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.endMonitor(c.ID)
@@ -245,7 +248,7 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Hold: o.Hold, Restart: c.Restart,
+		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Hold: o.Hold, Restart: c.Restart, Events: e.eventSource(c),
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {

@@ -76,6 +76,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	}
 	defer cancel()
 	if _, err := e.Wait(wait, c); err == nil {
+		e.say(c, "stop")
 		return e.settleSoon(c)
 	}
 	if err := ctx.Err(); err != nil {
@@ -84,6 +85,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if err := e.killNow(ctx, c); err != nil {
 		return err
 	}
+	e.say(c, "stop")
 	return e.settleSoon(c)
 }
 
@@ -103,7 +105,9 @@ func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout 
 	if err != nil {
 		return err
 	}
-	_, err = e.Start(ctx, now, StartOptions{})
+	if _, err = e.Start(ctx, now, StartOptions{}); err == nil {
+		e.say(now, "restart")
+	}
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proa-containers/proa/oci/driver"
+	"github.com/proa-containers/proa/oci/monitor/event"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -89,11 +90,12 @@ type Config struct {
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
-	Stdin      bool     // keep standard input open
-	Hold       bool     `json:",omitempty"` // hold the command back until StartFile is read
-	Attached   bool     // the starter stays on its socket as a client
-	Restart    Policy   `json:",omitzero"`
-	Health     *Health  `json:",omitempty"`
+	Stdin      bool    // keep standard input open
+	Hold       bool    `json:",omitempty"` // hold the command back until StartFile is read
+	Attached   bool    // the starter stays on its socket as a client
+	Restart    Policy  `json:",omitzero"`
+	Health     *Health `json:",omitempty"`
+	Events     event.Source
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
 }

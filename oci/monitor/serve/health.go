@@ -123,6 +123,9 @@ func (p *prober) check(reply chan monitor.HealthResult) {
 	before := p.state.Status
 	p.state.Count(r, p.h.Retries, p.starting())
 	p.write()
+	if p.state.Status != before {
+		p.s.say("health_status: " + p.state.Status)
+	}
 	if p.state.Status != before && p.state.Status == monitor.Unhealthy {
 		p.act()
 	}
