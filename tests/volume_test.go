@@ -159,6 +159,8 @@ func TestImageVolumes(t *testing.T) {
 
 	equal(t, "replaced", e.Proa("run", "--rm", "--network=none", "-v", "mine:/empty", "--image-volume", "ignore", ref, "sh", "-c", "ls /data/root; grep -c ' /data ' /proc/self/mountinfo || true").OK(t).Out(), "/data/root\n0")
 	equal(t, "tmpfs", e.Proa("run", "--rm", "--network=none", "--image-volume", "tmpfs", ref, "sh", "-c", "ls /data; stat -f -c %T /data").OK(t).Out(), "tmpfs")
+	onFile := volumeImage(t, e, "filevol", []string{"/etc/passwd"})
+	refused(t, e.Proa("run", "--rm", "--network=none", onFile, "true"), ownError, "/etc/passwd", "not a directory")
 	equal(t, "ls", volumes(t, e), "mine")
 	bad := volumeImage(t, e, "badvols", []string{"relative"})
 	refused(t, e.Proa("run", "--rm", "--network=none", bad, "true"), 125, "relative")
