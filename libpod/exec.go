@@ -40,6 +40,9 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 	if readJSON(filepath.Join(e.runDir(c.ID), monitor.InitFile), &init) != nil || !alive(init) {
 		return nil, notRunning()
 	}
+	if init.Held && e.holds(c.ID) {
+		return nil, &WrongStateError{c.Name, Initialized, "is not running"}
+	}
 	if frozen(init.PID) || e.frozenV1(c.ID) {
 		return nil, &WrongStateError{c.Name, Paused, "is paused: unpause it first"}
 	}

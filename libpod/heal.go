@@ -52,7 +52,7 @@ func (e *Engine) reread(c *Container) error {
 	if err != nil {
 		return err
 	}
-	now.layer, now.unlock = c.layer, c.unlock
+	now.layer, now.unlock, now.DropVolumes = c.layer, c.unlock, c.DropVolumes
 	*c = *now
 	return nil
 }
@@ -73,6 +73,7 @@ func (e *Engine) whole(c *Container) error {
 	if err := e.reread(c); err != nil {
 		return err
 	}
+	c.DropVolumes = e.notedVolumes(c.ID)
 	if err := e.erase(c); err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 
 // clearRun removes what is left of a container's run. The caller holds the container's lock.
 func (e *Engine) clearRun(c *Container) error {
-	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID), e.unmountVolumes(c))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.

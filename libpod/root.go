@@ -32,11 +32,11 @@ func (e *Engine) openRoot(c *Container) (root *os.File, close func(), err error)
 		unlock()
 		return nil, nil, err
 	}
-	ns, err := bindInto(e.paths.RunDir, mount, c.Config.Mounts.List)
+	ns, err := e.bindAll(c, mount)
 	if err != nil {
 		mount.close()
 		unlock()
-		return nil, nil, fmt.Errorf("mounting what is bound into container %q: %w", c.Name, err)
+		return nil, nil, fmt.Errorf("mounting the files of container %q: %w", c.Name, err)
 	}
 	return mount.file, func() {
 		mount.close()
@@ -64,16 +64,45 @@ func (e *Engine) runningRoot(c *Container) *os.File {
 	return root
 }
 
-// bindInto attaches root at dir in a mount namespace of its own, which lives as long as the returned file is open, and what is
-// to be bound into it beneath. Nothing of it is seen elsewhere, and all of it goes when this process does. A nil file
-// says that there was nothing to bind.
-func bindInto(dir string, root *rootMount, list []spec.Mount) (*os.File, error) {
-	list = slices.DeleteFunc(slices.Clone(list), func(m spec.Mount) bool { return m.Type != "bind" })
-	if len(list) == 0 {
-		return nil, nil
+// bindAll mounts in the container's root what its processes would see, read-only where it would be. A nil file says that
+// no mount namespace was needed for it.
+func (e *Engine) bindAll(c *Container, root *rootMount) (*os.File, error) {
+	mounts, err := e.heldMounts(c, root)
+	if err != nil {
+		return nil, err
 	}
-	// What is mounted within another mount comes after it.
-	slices.SortStableFunc(list, func(a, b spec.Mount) int { return len(path.Clean(a.Target)) - len(path.Clean(b.Target)) })
+	list, ro := boundMounts(mounts), c.Config.Mounts.ReadonlyRoot
+	if len(list) > 0 || ro && root.overlay == nil {
+		return bindInto(e.paths.RunDir, root, list, ro)
+	}
+	if ro {
+		return nil, readOnly(int(root.file.Fd()))
+	}
+	return nil, nil
+}
+
+// bound is a mount that a container has besides its root.
+type bound struct {
+	spec.Mount
+	readonly bool
+}
+
+// boundMounts are what a container's files are mounted over with when it runs, what is mounted within another mount
+// after it. A tmpfs is empty before the container runs and gone after it.
+func boundMounts(mounts []spec.Mount) []bound {
+	var list []bound
+	for _, m := range mounts {
+		if m.Type == "bind" {
+			list = append(list, bound{m, slices.Contains(m.Options, "ro")})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b bound) int { return len(path.Clean(a.Target)) - len(path.Clean(b.Target)) })
+	return list
+}
+
+// bindInto attaches root at dir in a mount namespace of its own, which lives as long as the returned file is open, and what is
+// to be bound into it beneath. Nothing of it is seen elsewhere, and all of it goes when this process does.
+func bindInto(dir string, root *rootMount, list []bound, ro bool) (*os.File, error) {
 	type result struct {
 		ns  *os.File
 		err error
@@ -81,7 +110,7 @@ func bindInto(dir string, root *rootMount, list []spec.Mount) (*os.File, error) 
 	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread, which is in another namespace, ends with this function
-		ns, err := bindHere(dir, root, list)
+		ns, err := bindHere(dir, root, list, ro)
 		done <- result{ns, err}
 	}()
 	r := <-done
@@ -89,42 +118,78 @@ func bindInto(dir string, root *rootMount, list []spec.Mount) (*os.File, error) 
 }
 
 // bindHere is bindInto on a thread that may be thrown away.
-func bindHere(dir string, root *rootMount, list []spec.Mount) (*os.File, error) {
+func bindHere(dir string, root *rootMount, list []bound, ro bool) (ns *os.File, err error) {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return nil, fmt.Errorf("making a mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return nil, fmt.Errorf("making mounts private: %w", err)
 	}
-	ns, err := os.Open("/proc/thread-self/ns/mnt")
-	if err != nil {
+	if ns, err = os.Open("/proc/thread-self/ns/mnt"); err != nil {
 		return nil, err
 	}
-	var sources []int
+	var clones []int
 	defer func() {
-		for _, fd := range sources {
+		for _, fd := range clones {
 			unix.Close(fd)
 		}
-	}()
-	for _, m := range list { // before the root covers what they are in
-		fd, err := unix.OpenTree(unix.AT_FDCWD, m.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 		if err != nil {
 			ns.Close()
-			return nil, fmt.Errorf("opening %q: %w", m.Source, err)
 		}
-		sources = append(sources, fd)
+	}()
+	for _, b := range list { // before the root covers what they are in
+		fd, err := cloneSource(b.Mount)
+		if err != nil {
+			return nil, fmt.Errorf("opening %q: %w", b.Source, err)
+		}
+		clones = append(clones, fd)
+		if b.readonly {
+			if err := readOnly(fd); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := attachRoot(dir, root); err != nil {
-		ns.Close()
 		return nil, err
 	}
-	for i, m := range list {
-		if err := attachIn(root.file, sources[i], m.Target); err != nil {
-			ns.Close()
-			return nil, fmt.Errorf("mounting at %q: %w", m.Target, err)
+	for i, b := range list {
+		if err := attachIn(root.file, clones[i], b.Target); err != nil {
+			return nil, fmt.Errorf("mounting at %q: %w", b.Target, err)
 		}
 	}
+	if ro { // now that what is mounted on has been made
+		return ns, readOnly(int(root.file.Fd()))
+	}
 	return ns, nil
+}
+
+// readOnly makes a detached mount read-only.
+func readOnly(fd int) error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return fmt.Errorf("making a mount read-only: %w", err)
+	}
+	return nil
+}
+
+// cloneSource clones what m binds. A part of a volume, to which other containers may write, is looked up within that.
+func cloneSource(m spec.Mount) (int, error) {
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
+	if m.Volume == nil || m.Volume.Subpath == "" {
+		return unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
+	}
+	top, err := unix.Open(m.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(top)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	part, err := unix.Openat2(top, m.Volume.Subpath, &how)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(part)
+	return unix.OpenTree(part, "", flags|unix.AT_EMPTY_PATH)
 }
 
 // attachRoot attaches the root, since mounts are only made beneath attached ones.

@@ -53,6 +53,9 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 			return e.settleSoon(c)
 		}
 	}
+	if st.State == Initialized { // there is no command yet to ask
+		return errors.Join(e.killNow(ctx, c), e.settleSoon(c))
+	}
 	if st.State != Running && st.State != Paused {
 		_, err := e.settle(c)
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -238,9 +239,13 @@ func TestCpMounts(t *testing.T) {
 			env.Proa("exec", name, "sh", "-c", "grep -q /etc/single /proc/mounts && grep -q file /etc/single").OK(t)
 		}
 	}
-	ro := start(t, env, "-v", vol+":/vol:ro", "--read-only", "--", "sleep", "1000")
-	refused(t, env.Proa("cp", dir+"/f", ro+":/vol/x"), 1, "read-only")
-	refused(t, env.Proa("cp", dir+"/f", ro+":/x"), 1, "read-only")
+	ro := []string{"-v", vol + ":/vol:ro", "--read-only"}
+	for _, name := range []string{start(t, env, append(ro, "--", "sleep", "1000")...), stopped(t, env, ro...)} {
+		refused(t, env.Proa("cp", dir+"/f", name+":/vol/x"), 1, "read-only file system")
+		refused(t, env.Proa("cp", dir+"/f", name+":/x"), 1, "read-only file system")
+		env.Proa("cp", name+":/vol/there", env.TempDir(t)).OK(t)
+	}
+	equal(t, "mounts left in proa's namespace", strings.Join(env.PauseMounts(), "\n"), "")
 }
 
 func TestCpRefusals(t *testing.T) {
@@ -271,5 +276,24 @@ func TestCpSparse(t *testing.T) {
 	equal(t, "what is in it", env.Command("sh", "-c", "dd if=$0/back bs=1 skip=3G count=3 status=none; stat -c ' %s' $0/back", dir).OK(t).Out(), "end 4294967296")
 	if kb := strings.Fields(env.Command("du", "-k", dir+"/back").OK(t).Out())[0]; len(kb) > 4 {
 		t.Errorf("the holes were filled: %s kB", kb)
+	}
+}
+
+// TestCpFullDisk: a file that does not fit leaves nothing of itself.
+func TestCpFullDisk(t *testing.T) {
+	name, dir := start(t, env, "--tmpfs", "/small:size=1m", "--", "sleep", "1000"), env.TempDir(t)
+	env.Command("sh", "-c", "head -c 3000000 /dev/zero > $0/big", dir).OK(t)
+	refused(t, env.Proa("cp", dir+"/big", name+":/small/big"), 1, "no space left")
+	equal(t, "what is left", env.Proa("exec", name, "ls", "/small").OK(t).Out(), "")
+}
+
+// TestCpStream: a pipe that is closed ends cp, and one that is slow does not make it grow.
+func TestCpStream(t *testing.T) {
+	name := start(t, env, "sh", "-c", "dd if=/dev/zero of=/big bs=1M count=64 2>/dev/null; touch /done; sleep 1000")
+	env.Proa("exec", name, "sh", "-c", "while ! test -e /done; do sleep 0.05; done").OK(t)
+	env.Command("sh", "-c", "proa cp $0:/big - | head -c 100 >/dev/null", name).OK(t)
+	out := env.Command("sh", "-c", `proa cp $0:/big - | { sleep 0.5; grep VmHWM /proc/$(pgrep -n -u $(id -u) -f "cp $0:/big")/status; cat > /dev/null; }`, name).OK(t).Out()
+	if kb, err := strconv.Atoi(strings.Fields(field(out, "VmHWM"))[0]); err != nil || kb > 40_000 {
+		t.Errorf("cp needs %d kB (%v) for a file of 64 MB", kb, err)
 	}
 }

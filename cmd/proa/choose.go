@@ -219,3 +219,36 @@ func objectErrors(run func(*cli.Context) error) cli.ActionFunc {
 		return &exitError{1, err}
 	}
 }
+
+// one finds the only container of a command line, named or by --latest, and returns the arguments behind it.
+func one(c *cli.Context, e *libpod.Engine) (ctr *libpod.Container, rest []string, err error) {
+	if !c.Bool("latest") {
+		ctr, err = e.Lookup(c.Args().First())
+		return ctr, c.Args().Tail(), err
+	}
+	ctr, err = latestOf(c.Context, e)
+	return ctr, c.Args().Slice(), err
+}
+
+func latestOf(ctx context.Context, e *libpod.Engine) (*libpod.Container, error) {
+	list, err := e.List(ctx)
+	if err == nil && len(list) == 0 {
+		err = errors.New("--latest: there is no container")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list[0].Container, nil
+}
+
+// oneCount refuses a command line without a container, or with more than more arguments behind it.
+func oneCount(c *cli.Context, more int, want string) error {
+	least := 1
+	if c.Bool("latest") {
+		least = 0
+	}
+	if n := c.NArg(); n < least || n > least+more {
+		return fmt.Errorf("%s takes %s, not %d arguments", c.Command.Name, want, n)
+	}
+	return nil
+}

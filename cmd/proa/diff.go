@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
@@ -16,6 +15,7 @@ func newDiffCommand(a *app) *cli.Command {
 		Description: "Each line is A for an added path, C for a changed and D for a deleted one. What is mounted in the container is not looked at.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Usage: "json or a Go `TEMPLATE` for each change, with .Kind and .Path"},
+			latestFlag(),
 		},
 		Action: func(c *cli.Context) error { return runDiff(a, c) },
 	}
@@ -25,8 +25,8 @@ func newDiffCommand(a *app) *cli.Command {
 type diffRow struct{ Kind, Path string }
 
 func runDiff(a *app, c *cli.Context) error {
-	if c.NArg() != 1 {
-		return fmt.Errorf("diff takes one container, not %d", c.NArg())
+	if err := oneCount(c, 0, "one container"); err != nil {
+		return err
 	}
 	format := c.String("format")
 	if format == "" {
@@ -39,7 +39,7 @@ func runDiff(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(c.Args().First())
+	ctr, _, err := one(c, e)
 	if err != nil {
 		return &exitError{1, err}
 	}

@@ -15,20 +15,17 @@ func newMountCommand(a *app) *cli.Command {
 		ArgsUsage: "[CONTAINER...]",
 		Description: "The path is that of the container's own root, and goes with it: nothing is mounted for it. Files that belong to the container's " +
 			"root can be used there at once, those of its other users within `proa unshare`. Without a name it lists the running containers.",
+		Flags: []cli.Flag{latestFlag()},
 		Action: func(c *cli.Context) error {
-			if c.NArg() == 0 {
+			if c.NArg() == 0 && !c.Bool("latest") {
 				return listMounts(a, c)
 			}
-			return a.each(c, 1, func(e *libpod.Engine, ctr *libpod.Container, ref string) error {
-				path, err := e.MountPath(ctr)
-				if err != nil {
-					return err
-				}
+			return a.eachChosen(c, nil, 1, func(e *libpod.Engine, t chosen) (string, error) {
+				path, err := e.MountPath(t.Container)
 				if c.NArg() > 1 {
-					path = ref + " " + path
+					path = t.ref + " " + path
 				}
-				_, err = fmt.Fprintln(a.out, path)
-				return err
+				return path, err
 			})
 		},
 	}
@@ -67,11 +64,9 @@ func newUnmountCommand(a *app) *cli.Command {
 		Usage:       "end the use of what mount printed",
 		ArgsUsage:   "CONTAINER [CONTAINER...]",
 		Description: "There is nothing to undo, since mount mounts nothing: what it promises, that no mount is left of it, holds already.",
+		Flags:       []cli.Flag{latestFlag(), allFlag("all containers", "a")},
 		Action: func(c *cli.Context) error {
-			return a.each(c, 1, func(_ *libpod.Engine, _ *libpod.Container, ref string) error {
-				_, err := fmt.Fprintln(a.out, ref)
-				return err
-			})
+			return a.eachChosen(c, func(libpod.Listed) bool { return true }, 1, func(_ *libpod.Engine, t chosen) (string, error) { return t.ref, nil })
 		},
 	}
 }

@@ -14,15 +14,19 @@ func newPortCommand(a *app) *cli.Command {
 		Usage:       "list the published ports of a container",
 		ArgsUsage:   "CONTAINER [PORT[/PROTOCOL]]",
 		Description: "No container has published ports: networks are not made yet, and run refuses --publish. A port that is asked for is an error.",
+		Flags:       []cli.Flag{latestFlag()},
 		Action:      func(c *cli.Context) error { return runPort(a, c) },
 	}
 }
 
 func runPort(a *app, c *cli.Context) error {
-	if c.NArg() < 1 || c.NArg() > 2 {
-		return fmt.Errorf("port takes a container and perhaps one of its ports, not %d arguments", c.NArg())
+	if err := oneCount(c, 1, "a container and perhaps one of its ports"); err != nil {
+		return err
 	}
 	want := c.Args().Get(1)
+	if c.Bool("latest") {
+		want = c.Args().First()
+	}
 	if want != "" {
 		number, protocol, _ := strings.Cut(want, "/")
 		if n, err := strconv.ParseUint(number, 10, 16); err != nil || n == 0 {
@@ -38,7 +42,7 @@ func runPort(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(c.Args().First())
+	ctr, _, err := one(c, e)
 	if err != nil {
 		return &exitError{1, err}
 	}

@@ -26,6 +26,7 @@ func newStatsCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also containers that do not run"},
 			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
+			latestFlag(),
 			&cli.IntFlag{Name: "interval", Aliases: []string{"i"}, Value: 1, Usage: "`SECONDS` between two tables"},
 			&cli.BoolFlag{Name: "no-reset", Usage: "do not clear the terminal between two tables"},
 			&cli.BoolFlag{Name: "no-stream", Usage: "one table alone"},
@@ -61,6 +62,8 @@ func runStats(a *app, c *cli.Context) error {
 	switch {
 	case s.all && len(s.refs) > 0:
 		return errors.New("stats takes either --all or the names of containers, not both")
+	case c.Bool("latest") && (s.all || len(s.refs) > 0):
+		return errors.New("stats takes either --latest, --all or the names of containers")
 	case every <= 0:
 		return fmt.Errorf("invalid --interval %d: a number of seconds, at least 1", c.Int("interval"))
 	}
@@ -75,6 +78,13 @@ func runStats(a *app, c *cli.Context) error {
 	var err error
 	if s.engine, err = a.engine(c.Context); err != nil {
 		return err
+	}
+	if c.Bool("latest") {
+		ctr, _, err := one(c, s.engine)
+		if err != nil {
+			return &exitError{1, err}
+		}
+		s.refs = []string{ctr.ID}
 	}
 	if err := s.run(c.Context, every, c.Bool("no-stream")); err != nil {
 		return &exitError{1, err}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
 )
 
@@ -13,7 +14,7 @@ func newTopCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "top",
 		Usage:     "list the processes of a running container",
-		ArgsUsage: "CONTAINER [PS-OPTION...]",
+		ArgsUsage: "CONTAINER|--latest [PS-OPTION...]",
 		Description: "Without options it shows what ps -ef would, with the host's pids and the container's user names, from the kernel itself: " +
 			"neither the container nor the host needs a ps. With options the host's ps is run, and has to print a column PID.",
 		SkipFlagParsing: true, // the flags behind the container are ps's
@@ -29,10 +30,12 @@ func runTop(a *app, c *cli.Context) error {
 	if len(args) == 0 {
 		return errors.New("top takes a running container; `proa ps` lists them")
 	}
-	if args[0] == "--" {
+	latest := args[0] == "-l" || args[0] == "--latest"
+	switch {
+	case args[0] == "--":
 		args = args[1:]
-	} else if strings.HasPrefix(args[0], "-") {
-		return fmt.Errorf("top has no flag %q of its own: the container comes first, then the options of ps", args[0])
+	case strings.HasPrefix(args[0], "-") && !latest:
+		return fmt.Errorf("top has no flag %q of its own but --latest: the container comes first, then the options of ps", args[0])
 	}
 	if len(args) == 0 {
 		return errors.New("top takes a running container; `proa ps` lists them")
@@ -41,7 +44,7 @@ func runTop(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(args[0])
+	ctr, err := topContainer(c, e, args[0], latest)
 	if err != nil {
 		return &exitError{1, err}
 	}
@@ -54,4 +57,12 @@ func runTop(a *app, c *cli.Context) error {
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	return w.Flush()
+}
+
+// topContainer finds the container; the words behind top are ps's, and are not parsed as flags.
+func topContainer(c *cli.Context, e *libpod.Engine, ref string, latest bool) (*libpod.Container, error) {
+	if !latest {
+		return e.Lookup(ref)
+	}
+	return latestOf(c.Context, e)
 }

@@ -107,7 +107,7 @@ func (x *extract) lookup(dir string) (int, error) {
 	top := int(x.Top.Fd())
 	fd, err := openat2(top, dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
 	if err == unix.ELOOP && x.Root != nil {
-		return openat2(int(x.Root.Fd()), path.Join(x.Path, dir), unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+		fd, err = openat2(int(x.Root.Fd()), x.Path+"/"+dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	}
 	if err != unix.ENOENT {
 		return fd, err
@@ -115,7 +115,7 @@ func (x *extract) lookup(dir string) (int, error) {
 	// An archive need not have the directories of its members.
 	root, name := x.Top, dir
 	if x.Root != nil {
-		root, name = x.Root, path.Join(x.Path, dir)
+		root, name = x.Root, x.Path+"/"+dir
 	}
 	h, err := pathrs.MkdirAllHandle(root, name, 0o755)
 	if err != nil {

@@ -62,7 +62,7 @@ func Find(root *os.File, name string, follow bool) (*Place, error) {
 		p.Close()
 		p.AsDir = p.AsDir || strings.HasSuffix(target, "/")
 		if at = target; !path.IsAbs(target) {
-			at = p.Dir + "/" + target // not cleaned: what ".." means depends on the links before it
+			at = p.Dir + target // not cleaned: what ".." means depends on the links before it
 		}
 	}
 	return nil, fmt.Errorf("looking up %q: %w", name, unix.ELOOP)
@@ -72,7 +72,7 @@ func Find(root *os.File, name string, follow bool) (*Place, error) {
 func (p *Place) at(name string) (target string, err error) {
 	p.Dir, p.Base = path.Split(strings.TrimRight(name, "/"))
 	if p.File = nil; p.Base == "" || p.Base == ".." {
-		p.Dir, p.Base = "/"+name, "."
+		p.Dir, p.Base = "/"+strings.TrimLeft(name, "/"), "."
 	}
 	parent, err := openat2(int(p.Root.Fd()), p.Dir, unix.O_PATH|unix.O_DIRECTORY, inRoot)
 	if err != nil {

@@ -99,6 +99,11 @@ func (p *prober) pause() time.Duration {
 
 // frozen tells whether the container is paused: nothing can be asked of it then.
 func (p *prober) frozen() bool {
+	if p.init.Held {
+		if _, err := os.Lstat(filepath.Join(p.s.cfg.Dir, monitor.StartFile)); err == nil {
+			return true
+		}
+	}
 	b, err := os.ReadFile(p.h.FreezeFile)
 	if err != nil {
 		return false
