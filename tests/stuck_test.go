@@ -40,6 +40,13 @@ func processState(pid int) string {
 	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[0]
 }
 
+// killed kills a process and waits until it runs no more.
+func killed(t testing.TB, pid int) {
+	t.Helper()
+	kill(t, pid)
+	harness.Eventually(t, "the process ends", func() bool { s := processState(pid); return s == "Z" || s == "" })
+}
+
 // haltMonitor stops the monitor of a container and returns the container's init.
 func haltMonitor(t testing.TB, e *harness.Env, name string) (init, monitor int) {
 	t.Helper()
@@ -111,12 +118,12 @@ func TestStuckMonitor(t *testing.T) {
 		"ps and inspect": func(t *testing.T, name string, init int) {
 			equal(t, "ps", within(e.Proa("ps", "-q", "--filter", "name="+name, "--format", "{{.Names}} {{.State}}")).OK(t).Out(), name+" running")
 			equal(t, "inspect", within(e.Proa("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", name)).OK(t).Out(), fmt.Sprint("running ", init))
-			kill(t, init)
+			killed(t, init)
 			equal(t, "ps", within(e.Proa("ps", "-a", "--filter", "name="+name, "--format", "{{.Names}} {{.State}}")).OK(t).Out(), name+" exited")
 			equal(t, "how it ended", stateOf(t, e, name), "exited 137")
 		},
 		"start": func(t *testing.T, name string, init int) {
-			kill(t, init)
+			killed(t, init)
 			within(e.Proa("start", name)).OK(t)
 			equal(t, "state", stateOf(t, e, name), "running 0")
 			within(e.Proa("stop", "-t", "10", name)).OK(t)

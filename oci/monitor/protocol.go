@@ -64,7 +64,7 @@ type Embryo struct {
 
 // The files in Config.Dir.
 const (
-	LockFile   = "monitor.lock" // POSIX lock held by the live monitor
+	LockFile   = "monitor.lock" // POSIX lock held by the live monitor; holds a JSON Init once there is one, without StartedAt
 	InitFile   = "init"         // a JSON Init, written when the command runs
 	ExitFile   = "exit"         // a JSON Exit, written when it ended
 	AttachFile = "attach"       // the socket for clients

@@ -229,6 +229,7 @@ func (s *server) launch() (*monitor.Init, error) {
 	}
 	s.cfg.Plan = nil
 	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
+	c.Born = s.born
 	if s.cfg.PidsMax > 0 {
 		p.Limit = true
 		c.Limit = func(int) error {
@@ -260,6 +261,16 @@ func (s *server) launch() (*monitor.Init, error) {
 	s.hold(proc.Pid)
 	dropStreams()
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+}
+
+// born writes down the init before it becomes the command: killed in between, this monitor leaves a process that nothing
+// else would name.
+func (s *server) born(p *launch.Process) error {
+	b := fmt.Appendf(nil, `{"PID":%d,"StartTime":%d}`, p.Pid, p.StartTime)
+	if _, err := unix.Pwrite(s.lockFD, b, 0); err != nil {
+		return fmt.Errorf("recording the container's init: %w", err)
+	}
+	return nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
