@@ -293,3 +293,33 @@ func TestStuckPaused(t *testing.T) {
 		}
 	}
 }
+
+// TestStuckClient: a foreground run that is stopped, as by Ctrl-Z, while its container writes: others go on as ever, and it
+// knows how the container ended when it goes on itself.
+func TestStuckClient(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	name := containerName(t)
+	run := e.Proa("run", "--network=none", "--name", name, image, "sh", "-c", "yes full | head -c 50000000").Exec(context.Background())
+	run.Stdout = nil // to /dev/null
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	removeLater(t, e, name)
+	harness.Eventually(t, "the container writes", func() bool { return e.Proa("logs", "-n", "1", name).Run(t).Stdout != "" })
+	halt(t, run.Process.Pid)
+	waiting := inBackground(t, e.Proa("wait", name))
+	b := inBackground(t, e.Proa("attach", name))
+	within(e.Proa("exec", name, "true")).OK(t)
+	within(e.Proa("stop", "-t", "0", name)).OK(t)
+	_, out := waiting.ends(t, "wait")
+	equal(t, "wait", strings.TrimSpace(out), "137")
+	if code, _ := b.ends(t, "attach"); code != 137 {
+		t.Errorf("attach: exit code %d", code)
+	}
+	equal(t, "how it ended", stateOf(t, e, name), "exited 137")
+	if err := run.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	equal(t, "exit code of the run", fmt.Sprint(harness.ExitCode(run.ProcessState)), "137")
+}

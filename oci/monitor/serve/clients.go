@@ -3,8 +3,12 @@ package serve
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
@@ -40,29 +44,46 @@ func (c *clients) drop(conn *monitor.Conn) {
 	conn.Close()
 }
 
-// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker.
+// broadcast hands output to every client. A client that reads slowly slows the container down, as with Docker; it keeps
+// no other from coming or going.
 func (c *clients) broadcast(kind byte, chunk []byte) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for conn := range c.conns {
+	for _, conn := range c.list() {
 		if conn.Send(kind, chunk) != nil {
-			delete(c.conns, conn)
-			conn.Close()
+			c.drop(conn)
 		}
 	}
 }
 
-// end tells every client how the container ended, and how many heard it.
-func (c *clients) end(e monitor.Exit) (heard int) {
+func (c *clients) list() []*monitor.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended = &e
-	for conn := range c.conns {
-		if conn.SendJSON(monitor.Exited, e) == nil {
-			heard++
-		}
+	if len(c.conns) == 0 {
+		return nil
 	}
-	return heard
+	return slices.Collect(maps.Keys(c.conns))
+}
+
+// lastWord is how long a client may take to hear how the container ended. One that is stopped finds that out for itself
+// when it goes on.
+const lastWord = time.Second
+
+// end tells every client how the container ended, and how many heard it.
+func (c *clients) end(e monitor.Exit) int {
+	c.mu.Lock()
+	c.ended = &e
+	c.mu.Unlock()
+	var wg sync.WaitGroup
+	var n atomic.Int64
+	for _, conn := range c.list() {
+		conn.SetSendDeadline(time.Now().Add(lastWord)) // of a broadcast that is stuck, too
+		wg.Go(func() {
+			if conn.SendJSON(monitor.Exited, e) == nil {
+				n.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return int(n.Load())
 }
 
 func (c *clients) receive(conn *monitor.Conn) {
