@@ -42,10 +42,13 @@ install: bin/share ## install to $(DESTDIR)$(PREFIX)
 	install -m 0755 bin/proa-runtime $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	install -m 0755 bin/proa-image $(DESTDIR)$(PREFIX)/libexec/proa/proa-image
 	cd bin/share && find . -type f -exec install -D -m 0644 {} $(SHARE)/{} \;
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
+	sed 's,@BINDIR@,$(PREFIX)/bin,' hack/proa-boot.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/user/proa-boot.service
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/proa $(DESTDIR)$(PREFIX)/bin/proa-runtime
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/proa
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/user/proa-boot.service
 	rm -f $(SHARE)/man/man1/proa.1 $(SHARE)/man/man1/proa-*.1 $(SHARE)/bash-completion/completions/proa \
 	  $(SHARE)/zsh/site-functions/_proa $(SHARE)/fish/vendor_completions.d/proa.fish
 
@@ -61,7 +64,7 @@ test-unit: $(INIT) ## run the tests beside the code
 	$(GOTEST) $$($(GO) list -tags $(TAGS) ./... | grep -v '/tests')
 
 test-e2e: build ## run the end-to-end tests against bin/
-	$(GOTEST) -count=1 -timeout 12m ./tests/...
+	$(GOTEST) -count=1 -timeout 30m ./tests/...
 
 test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
 	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'

@@ -60,6 +60,35 @@ func List(ctx context.Context, s *storage.Store) (list []Listed, bad []error, er
 	return list, bad, nil
 }
 
+// Descendants are the ids of img and of the images that were built on top of it.
+func Descendants(ctx context.Context, s *storage.Store, img *Image) ([]string, error) {
+	records, err := s.Images()
+	if err != nil {
+		return nil, err
+	}
+	layers, err := layerIndex(s)
+	if err != nil {
+		return nil, err
+	}
+	ids := []string{img.ID}
+	for _, rec := range records {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		other, err := newImage(s, rec)
+		if err != nil {
+			continue // its documents can't be read: nothing tells
+		}
+		// An image without a history is known by its layers.
+		bare := len(img.History) == 0 && img.TopLayer != "" && img.TopLayer != other.TopLayer &&
+			slices.ContainsFunc(layers.chain(other.TopLayer), func(l storage.Layer) bool { return l.ID == img.TopLayer })
+		if bare || isParent(layers, img, other) {
+			ids = append(ids, rec.ID)
+		}
+	}
+	return ids, nil
+}
+
 // index holds the layers by their ids.
 type index map[string]storage.Layer
 

@@ -54,8 +54,9 @@ func limitControllers(r spec.Resources) map[string]string {
 		set        bool
 		controller string
 	}{
-		"--memory": {r.Memory != 0 || r.MemorySwap != 0, "memory"}, "--cpus": {r.CPUs != 0, "cpu"}, "--cpu-shares": {r.CPUShares != 0, "cpu"},
-		"--cpuset-cpus": {r.CPUSet != "", "cpuset"}, "--pids-limit": {r.PidsLimit != 0, "pids"},
+		"--memory": {r.Memory != 0 || r.MemorySwap != 0, "memory"}, "--memory-reservation": {r.Reserved != 0, "memory"},
+		"--cpus": {r.CPUs != 0, "cpu"}, "--cpu-period": {r.CPUPeriod != 0, "cpu"}, "--cpu-quota": {r.CPUQuota != 0, "cpu"}, "--cpu-shares": {r.CPUShares != 0, "cpu"},
+		"--cpuset-cpus": {r.CPUSet != "", "cpuset"}, "--cpuset-mems": {r.CPUSetMems != "", "cpuset"}, "--pids-limit": {r.PidsLimit != 0, "pids"},
 	} {
 		if l.set {
 			need[option] = l.controller
@@ -82,23 +83,13 @@ func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error
 		if !rootless.Rootless() && !cgroup.Unified() && !runtime.HostOptions().UserNS {
 			return e.limitV1(c, s)
 		}
-		for option, controller := range limitControllers(r) {
-			reason := cgroup.ErrNone.Error()
-			if !cgroup.Unified() {
-				reason = "without root only cgroup v2 has limits, which this host does not use alone"
-			}
-			return nil, &LimitError{option, controller, reason}
+		if err := withoutCgroup(r); err != nil {
+			return nil, err
 		}
 		return nil, nil
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
-	if err != nil {
-		return nil, fmt.Errorf("setting the container's limits: %w", err)
-	}
-	for option, controller := range limitControllers(r) {
-		if !slices.Contains(strings.Fields(string(b)), controller) {
-			return nil, &LimitError{option, controller, fmt.Sprintf("%s has only %q", filepath.Dir(dir), strings.TrimSpace(string(b)))}
-		}
+	if err := checkControllers(r, dir); err != nil {
+		return nil, err
 	}
 	if !r.Set() && rootless.Rootless() {
 		return nil, nil
@@ -121,6 +112,32 @@ func (e *Engine) limit(c *Container, s *specs.Spec, dir string) ([]string, error
 		return nil, fmt.Errorf("setting the container's limits: %w", err)
 	}
 	return nil, nil
+}
+
+// withoutCgroup is the error of limits for a container that has no cgroup of its own.
+func withoutCgroup(r spec.Resources) error {
+	for option, controller := range limitControllers(r) {
+		reason := cgroup.ErrNone.Error()
+		if !cgroup.Unified() {
+			reason = "without root only cgroup v2 has limits, which this host does not use alone"
+		}
+		return &LimitError{option, controller, reason}
+	}
+	return nil
+}
+
+// checkControllers wants what r needs in dir, under cgroup v2.
+func checkControllers(r spec.Resources, dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("setting the container's limits: %w", err)
+	}
+	for option, controller := range limitControllers(r) {
+		if !slices.Contains(strings.Fields(string(b)), controller) {
+			return &LimitError{option, controller, fmt.Sprintf("%s has only %q", filepath.Dir(dir), strings.TrimSpace(string(b)))}
+		}
+	}
+	return nil
 }
 
 // limitV1 makes cgroups in the hierarchies of version 1, as root.
@@ -166,6 +183,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 		cfg.CgroupDir, cfg.OOMFile = dir, filepath.Join(dir, "memory.events")
 		if n := c.Config.Resources.PidsLimit; p != nil && n > 0 && n < initThreads {
 			cfg.PidsMax = n
+			if p != nil {
+				p.Limit = true
+			}
 		}
 	}
 	if len(paths) == 0 {

@@ -36,8 +36,13 @@ type Container struct {
 	RootfsCopy  bool   // --rootfs PATH:O: changes go to an overlay
 	Runtime     string
 	Platform    string
-	Standing    bool // made by create: it goes when it has run, not before
-	Last        *Run `json:",omitempty"`
+	Standing    bool           // made by create: it goes when it has run, not before
+	Restart     monitor.Policy `json:",omitzero"`
+	Started     bool           `json:",omitempty"` // with a policy: a run began and its end is not in Last
+	Last        *Run           `json:",omitempty"`
+
+	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
+	DropVolumes bool `json:"-"`
 
 	layer  *overlay.Options // of a layer just made: Run need not look it up again
 	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
@@ -50,6 +55,9 @@ type Run struct {
 	ExitCode   int
 	OOMKilled  bool
 	Error      string
+	Restarts   int                  `json:",omitempty"` // by the policy, before this end
+	Stay       bool                 `json:",omitempty"` // the user ended it
+	Health     *monitor.HealthState `json:",omitempty"` // at the end
 }
 
 // State of a container, in Docker's words.
@@ -58,15 +66,19 @@ type State string
 // The states; they are derived, never stored.
 const (
 	Created State = "created"
-	Running State = "running"
-	Paused  State = "paused"
-	Exited  State = "exited"
+	// Initialized is a container whose namespaces and root are there and whose command does not run yet.
+	Initialized State = "initialized"
+	Running     State = "running"
+	Paused      State = "paused"
+	Exited      State = "exited"
+	// Restarting is a container that has ended and waits for its monitor to start it again.
+	Restarting State = "restarting"
 )
 
 // Status is what the kernel and the run directory say about a container.
 type Status struct {
 	State      State
-	PID        int
+	PID        int // 0 when it does not run
 	MonitorPID int // 0 when the monitor is gone
 	Run        Run // of the current or last run
 }
@@ -99,7 +111,10 @@ func (e *Engine) Status(c *Container) Status {
 	st := Status{State: Created, MonitorPID: e.monitorPID(c.ID)}
 	var init monitor.Init
 	if readJSON(filepath.Join(dir, monitor.InitFile), &init) != nil {
-		if c.Last != nil {
+		switch {
+		case c.Started && st.MonitorPID == 0: // and the host was started anew
+			st.State, st.Run = Exited, Run{ExitCode: lostMonitor, FinishedAt: bootTime(), Error: "the container ended with the host"}
+		case c.Last != nil:
 			st.State, st.Run = Exited, *c.Last
 		}
 		return st
@@ -110,12 +125,23 @@ func (e *Engine) Status(c *Container) Status {
 	if readJSON(exitFile, &exit) != nil {
 		if alive(init) {
 			st.State, st.PID = Running, init.PID
-			if frozen(init.PID) || e.frozenV1(c.ID) {
+			switch {
+			case frozen(init.PID) || e.frozenV1(c.ID):
 				st.State = Paused
+			case init.Held && e.holds(c.ID):
+				st.State, st.Run.StartedAt = Initialized, time.Time{}
 			}
 			return st
 		}
 		if !e.awaitExit(c.ID, exitFile, &exit) {
+			if run, ok := e.restarting(c.ID); ok {
+				st.State, st.Run.ExitCode, st.Run.FinishedAt, st.Run.Error = Restarting, run.Code, run.FinishedAt, run.Error
+				st.Run.OOMKilled = run.OOMKilled
+				return st
+			}
+			if e.startedAgain(c.ID) {
+				return e.Status(c)
+			}
 			if run, ok := e.writtenDown(c); ok { // by another command, meanwhile
 				st.State, st.Run = Exited, run
 				return st
@@ -126,6 +152,9 @@ func (e *Engine) Status(c *Container) Status {
 	}
 	st.State = Exited
 	st.Run.ExitCode, st.Run.OOMKilled, st.Run.FinishedAt = exit.Code, exit.OOMKilled, exit.FinishedAt
+	if exit.Error != "" {
+		st.Run.Error = exit.Error
+	}
 	return st
 }
 
@@ -160,7 +189,7 @@ func (e *Engine) awaitExit(id, file string, exit *monitor.Exit) bool {
 		if readJSON(file, exit) == nil {
 			return true
 		}
-		if !live {
+		if !live || e.startedAgain(id) {
 			return false
 		}
 	}
@@ -242,6 +271,7 @@ func (e *Engine) signal(c *Container, sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
 	}
+	e.say(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 

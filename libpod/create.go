@@ -14,7 +14,6 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/state"
-	"github.com/proa-containers/proa/oci/spec"
 )
 
 // validName tells whether name is one for containers by Docker's rule. Without a regular expression: compiling one costs
@@ -33,10 +32,20 @@ func validName(name string) bool {
 // for; Create fills in id, name and what the image says. On an error nothing is left.
 func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
 	unlock, err := e.create(ctx, c, img)
-	if err == nil {
-		unlock()
+	if err != nil {
+		return err
 	}
-	return err
+	defer unlock()
+	if err := e.fillCreated(ctx, c); err != nil {
+		return e.undo(c, err)
+	}
+	return nil
+}
+
+// undo removes what there is of a container that could not be made.
+func (e *Engine) undo(c *Container, err error) error {
+	c.DropVolumes = true
+	return errors.Join(err, e.destroy(c))
 }
 
 // create is Create that keeps the container's lock.
@@ -49,7 +58,8 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 			return nil, err
 		}
 	}
-	if err = e.note(c.ID, unfinished); err == nil {
+	c.DropVolumes = true // until it is made
+	if err = e.noteUnfinished(c); err == nil {
 		err = e.reserve(ctx, c)
 	}
 	if err != nil {
@@ -59,14 +69,19 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		return nil, err
 	}
 	unlock, c.unlock = c.unlock, nil
-	if err = e.makeLayer(c); err == nil {
+	if err = e.makeVolumes(ctx, c); err == nil {
+		err = e.makeLayer(c)
+	}
+	if err == nil {
 		err = e.note(c.ID, finished)
 	}
 	if err != nil {
-		err = errors.Join(err, e.destroy(c))
+		err = errors.Join(err, e.erase(c))
 		unlock()
 		return nil, err
 	}
+	c.DropVolumes = false
+	e.say(c, "create")
 	return unlock, nil
 }
 
@@ -129,8 +144,14 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 		c.ImageID = img.ID
 		fromImage(c, img)
 	}
+	if err := e.completeVolumes(c, img); err != nil {
+		return err
+	}
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)
+	if h := c.Config.Health; h != nil && len(h.Test) == 0 {
+		return fmt.Errorf("no health check: neither an option nor image %q names one; give --health-cmd, --health-http or --health-tcp", c.Image)
+	}
 	if len(p.Args) == 0 {
 		return fmt.Errorf("no command: neither the command line nor image %q names one; give one after the image", c.Image)
 	}
@@ -143,7 +164,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if c.Log.Path == "" && (c.Log.Driver == "k8s-file" || c.Log.Driver == "json-file") {
 		c.Log.Path, c.Log.Lazy = filepath.Join(e.dataDir(c.ID), "ctr.log"), true
 	}
-	return nil
+	return CheckLog(c)
 }
 
 func newID() string {
@@ -183,9 +204,7 @@ func fromImage(c *Container, img *image.Image) {
 	}
 	maps.Copy(labels, c.Labels)
 	c.Labels = labels
-	if h := cfg.Healthcheck; h != nil {
-		c.Config.Health = &spec.Health{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries}
-	}
+	inheritHealth(&c.Config.Health, cfg.Healthcheck)
 }
 
 // The words of random names: how a boat is, and who sailed.

@@ -4,15 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // settle brings the store in line with a container that has ended: one that goes when it ends is removed, another's
 // last run is written down, so that it survives a reboot. It does nothing for one that runs or whose command still
-// holds it. It returns the status it found.
+// holds it. One that a killed commit left paused goes on. It returns the status it found.
 func (e *Engine) settle(c *Container) (Status, error) {
 	st := e.Status(c)
+	if st.State == Paused && e.unstill(c) == nil {
+		st = e.Status(c)
+	}
 	if st.State != Exited {
 		return st, e.abandoned(c, st)
 	}
@@ -49,7 +55,7 @@ func (e *Engine) reread(c *Container) error {
 	if err != nil {
 		return err
 	}
-	now.layer, now.unlock = c.layer, c.unlock
+	now.layer, now.unlock, now.DropVolumes = c.layer, c.unlock, c.DropVolumes
 	*c = *now
 	return nil
 }
@@ -75,7 +81,8 @@ func (e *Engine) finishRemoval(c *Container) error {
 	if whole, _ := e.noted(c.ID); whole {
 		return nil
 	}
-	if err := e.destroy(c); err != nil {
+	c.DropVolumes = e.notedVolumes(c.ID)
+	if err := e.erase(c); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
@@ -86,9 +93,24 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
+	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
+	if err != nil {
+		return err
+	}
 	run := st.Run
-	c.Last = &run
-	r, err := c.record()
+	if run.ExitCode == lostMonitor && run.Error != "" {
+		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+	}
+	if c.restarts() {
+		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
+		run.Stay = err == nil
+		if r, ok := e.restarts(c.ID); ok {
+			run.Restarts = r.Count
+		}
+	}
+	run.Health = e.Health(c, st)
+	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
+	r, err := now.record()
 	if err != nil {
 		return err
 	}
@@ -101,7 +123,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 // clearRun removes what is left of a container's run. The caller holds the container's lock.
 func (e *Engine) clearRun(c *Container) error {
 	e.endInit(c.ID)
-	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID), e.unmountVolumes(c))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.

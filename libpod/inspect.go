@@ -1,10 +1,14 @@
 package libpod
 
 import (
+	"cmp"
+	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/volume"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 )
 
@@ -33,6 +37,8 @@ type Inspected struct {
 	Mounts          []InspectedMount
 	Config          InspectedConfig
 	NetworkSettings InspectedNetwork
+	SizeRw          *int64 `json:",omitempty"` // the caller measures
+	SizeRootFs      *int64 `json:",omitempty"`
 }
 
 // InspectedState is how the container is.
@@ -42,7 +48,8 @@ type InspectedState struct {
 	Pid, ExitCode                                int
 	Error                                        string
 	StartedAt, FinishedAt                        time.Time
-	MonitorPid                                   int `json:"ConmonPid"`
+	MonitorPid                                   int                  `json:"ConmonPid"`
+	Health                                       *monitor.HealthState `json:",omitempty"`
 }
 
 // InspectedHost is what ties the container to its host.
@@ -62,6 +69,7 @@ type InspectedHost struct {
 	LogConfig       InspectedLog
 	Init            bool
 	ShmSize         int64
+	VolumesFrom     []string          `json:",omitempty"`
 	Tmpfs           map[string]string `json:",omitempty"`
 	Memory          int64
 	MemorySwap      int64
@@ -73,6 +81,7 @@ type InspectedHost struct {
 	Sysctls         map[string]string `json:",omitempty"`
 	Runtime         string
 	RestartPolicy   InspectedRestart
+	InspectedSettings
 }
 
 // InspectedRestart is the restart policy.
@@ -95,9 +104,13 @@ type InspectedDriver struct {
 
 // InspectedMount is one mount that the user asked for.
 type InspectedMount struct {
-	Type, Source, Destination, Mode string
-	RW                              bool
-	Propagation                     string
+	Type                string
+	Name                string `json:",omitempty"`
+	Source, Destination string
+	Driver              string `json:",omitempty"`
+	Mode                string
+	RW                  bool
+	Propagation         string
 }
 
 // InspectedConfig is what the image and the command line said.
@@ -110,7 +123,8 @@ type InspectedConfig struct {
 	WorkingDir                              string
 	Entrypoint                              []string
 	Labels                                  map[string]string
-	Annotations                             map[string]string `json:",omitempty"`
+	Volumes                                 map[string]struct{} `json:",omitempty"`
+	Annotations                             map[string]string   `json:",omitempty"`
 	StopSignal                              string
 	StopTimeout                             *int         `json:",omitempty"`
 	Healthcheck                             *spec.Health `json:",omitempty"`
@@ -132,8 +146,8 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 	out := &Inspected{
 		ID: c.ID, Created: c.Created, Image: c.ImageID, Name: "/" + c.Name, Driver: "overlay", Platform: "linux", LogPath: c.Log.Path,
 		State: InspectedState{
-			Status: string(st.State), Running: st.State == Running || st.State == Paused, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
-			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error,
+			Status: string(st.State), Running: st.State == Running || st.State == Paused || st.State == Restarting, Restarting: st.State == Restarting, Paused: st.State == Paused, Pid: st.PID, MonitorPid: st.MonitorPID,
+			ExitCode: st.Run.ExitCode, OOMKilled: st.Run.OOMKilled, StartedAt: st.Run.StartedAt, FinishedAt: st.Run.FinishedAt, Error: st.Run.Error, Health: e.Health(c, st),
 		},
 		HostConfig:      hostConfig(c),
 		Mounts:          []InspectedMount{},
@@ -146,6 +160,10 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 			Labels: c.Labels, Annotations: c.Annotations, StopSignal: c.StopSignal, StopTimeout: c.StopTimeout, Healthcheck: cfg.Health,
 		},
 	}
+	out.RestartCount = st.Run.Restarts
+	if r, ok := e.restarts(c.ID); ok {
+		out.RestartCount = r.Count
+	}
 	if c.ImageID != "" {
 		out.Image = "sha256:" + c.ImageID
 	}
@@ -155,10 +173,8 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 	if args := cfg.Process.Args; len(args) > 0 {
 		out.Path, out.Args = args[0], args[1:]
 	}
-	for _, m := range cfg.Mounts.List {
-		out.Mounts = append(out.Mounts, InspectedMount{
-			Type: m.Type, Source: m.Source, Destination: m.Target, RW: !slices.Contains(m.Options, "ro"), Propagation: "rprivate",
-		})
+	if err := e.inspectMounts(c, out); err != nil {
+		return nil, err
 	}
 	return out, e.inspectStored(c, st, out)
 }
@@ -191,7 +207,7 @@ func hostConfig(c *Container) InspectedHost {
 		CgroupnsMode: cfg.Namespaces.Cgroup, AutoRemove: c.AutoRemove, Privileged: cfg.Security.Privileged, ReadonlyRootfs: cfg.Mounts.ReadonlyRoot,
 		CapAdd: cfg.Security.CapAdd, CapDrop: cfg.Security.CapDrop, ExtraHosts: cfg.Namespaces.ExtraHosts, Init: cfg.Process.Init,
 		ShmSize: cfg.Mounts.ShmSize, Memory: cfg.Resources.Memory, MemorySwap: cfg.Resources.MemorySwap, NanoCpus: int64(cfg.Resources.CPUs * 1e9),
-		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{Name: "no"},
+		PidsLimit: cfg.Resources.PidsLimit, Sysctls: cfg.Process.Sysctls, Runtime: c.Runtime, RestartPolicy: InspectedRestart{cmp.Or(c.Restart.Name, "no"), c.Restart.Max},
 		LogConfig: InspectedLog{c.Log.Driver, map[string]string{}},
 	}
 	if h.Runtime == "" {
@@ -200,9 +216,7 @@ func hostConfig(c *Container) InspectedHost {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
-	if c.Log.MaxSize > 0 {
-		h.LogConfig.Config["max-size"] = strconv.FormatInt(c.Log.MaxSize, 10)
-	}
+	maps.Copy(h.LogConfig.Config, c.Log.Options)
 	if cfg.Process.OOMScore != nil {
 		h.OomScoreAdj = *cfg.Process.OOMScore
 	}
@@ -212,10 +226,15 @@ func hostConfig(c *Container) InspectedHost {
 	if cfg.Security.Seccomp != "" {
 		h.SecurityOpt = append(h.SecurityOpt, "seccomp="+cfg.Security.Seccomp)
 	}
+	h.VolumesFrom = cfg.Mounts.VolumesFrom
 	for _, m := range cfg.Mounts.List {
 		switch m.Type {
 		case "bind":
-			h.Binds = append(h.Binds, m.Source+":"+m.Target)
+			h.Binds = append(h.Binds, strings.TrimSuffix(m.Source+":"+m.Target+":"+mountMode(m), ":"))
+		case "volume":
+			if !m.Volume.Inherited && !m.Volume.Anonymous {
+				h.Binds = append(h.Binds, strings.TrimSuffix(m.Volume.Name+":"+m.Target+":"+mountMode(m), ":"))
+			}
 		case "tmpfs":
 			if h.Tmpfs == nil {
 				h.Tmpfs = map[string]string{}
@@ -224,5 +243,44 @@ func hostConfig(c *Container) InspectedHost {
 		}
 	}
 	h.MaskedPaths, h.ReadonlyPaths = cfg.Security.Paths()
+	h.complete(cfg)
 	return h
+}
+
+// mountMode is a mount's options as -v takes them.
+func mountMode(m spec.Mount) string {
+	mode := slices.Clone(m.Options)
+	if m.Volume != nil && m.Volume.NoCopy && !m.Volume.Inherited {
+		mode = append(mode, "nocopy")
+	}
+	if m.Chown {
+		mode = append(mode, "U")
+	}
+	return strings.Join(mode, ",")
+}
+
+func (e *Engine) inspectMounts(c *Container, out *Inspected) error {
+	for _, m := range c.Config.Mounts.List {
+		i := InspectedMount{
+			Type: m.Type, Source: m.Source, Destination: m.Target, Mode: mountMode(m), RW: !slices.Contains(m.Options, "ro"), Propagation: "rprivate",
+		}
+		if m.Volume != nil {
+			i.Name, i.Driver, i.Propagation = m.Volume.Name, volume.Driver, ""
+			s, err := e.Volumes()
+			if err != nil {
+				return err
+			}
+			if v, err := s.Get(i.Name); err == nil { // one that is gone is nowhere
+				i.Source = v.Mountpoint()
+			}
+			if m.Volume.Anonymous {
+				if out.Config.Volumes == nil {
+					out.Config.Volumes = map[string]struct{}{}
+				}
+				out.Config.Volumes[m.Target] = struct{}{}
+			}
+		}
+		out.Mounts = append(out.Mounts, i)
+	}
+	return nil
 }

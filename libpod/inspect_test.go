@@ -23,7 +23,7 @@ func TestInspect(t *testing.T) {
 	minimal.Config.Process.Args = []string{"true"}
 	full := &Container{
 		ID: strings.Repeat("0b", 32), Name: "full", Image: "docker.io/library/alpine:3", ImageID: strings.Repeat("c", 64), Created: day,
-		Rootfs: "/srv/root", Stdin: true, Terminal: true, Log: monitor.Log{Driver: "json-file", Path: "/log", MaxSize: 1 << 20, MaxFiles: 3},
+		Rootfs: "/srv/root", Stdin: true, Terminal: true, Log: monitor.Log{Driver: "json-file", Path: "/log", MaxSize: 1 << 20, MaxFiles: 3, Options: map[string]string{"max-size": "1048576"}},
 		StopSignal: "SIGQUIT", StopTimeout: new(7), Labels: map[string]string{"a": "1"}, Annotations: map[string]string{"b": "2"}, Runtime: "crun",
 		Last: &Run{StartedAt: day, FinishedAt: day.Add(time.Minute), ExitCode: 137, OOMKilled: true, Error: "why"},
 		Config: spec.Config{

@@ -7,12 +7,14 @@ import (
 	"slices"
 
 	"github.com/proa-containers/proa/libpod/state"
+	"github.com/proa-containers/proa/oci/monitor"
 )
 
 // Listed is a container and how it was found.
 type Listed struct {
 	*Container
 	Status Status
+	Health *monitor.HealthState // nil without a health check
 }
 
 // List returns all containers, the newest first. What has ended is settled on the way.
@@ -45,7 +47,7 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 				continue
 			}
 		}
-		out = append(out, Listed{c, st})
+		out = append(out, Listed{c, st, e.Health(c, st)})
 	}
 	if err := e.sweepUnknown(records); err != nil {
 		e.warn(fmt.Errorf("removing what killed commands left: %w", err))

@@ -1,7 +1,9 @@
 package libpod
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,7 +74,8 @@ func TestLogs(t *testing.T) {
 		}{
 			{LogOptions{Tail: -1}, "one|!two words|part~||last"},
 			{LogOptions{Tail: 0}, ""},
-			{LogOptions{Tail: 2}, "|last"},
+			{LogOptions{Tail: 2}, "part~||last"},
+			{LogOptions{Tail: 1}, "last"},
 			{LogOptions{Tail: 99}, "one|!two words|part~||last"},
 			{LogOptions{Tail: -1, Since: at(3)}, "part~||last"},
 			{LogOptions{Tail: -1, Until: at(2)}, "one|!two words"},
@@ -227,10 +230,22 @@ func FuzzLogLine(f *testing.F) {
 	f.Add([]byte("2030-01-01T00:00:01Z stdout F text"))
 	f.Add([]byte("2030-01-01T00:00:01Z stderr P "))
 	f.Add([]byte(`{"log":"one\n","stream":"stdout","time":"2030-01-01T00:00:01Z"}`))
+	f.Add([]byte(`{"log":"a\\\"b\u2028\\\\","stream":"stderr","time":"2030-01-01T00:00:01Z"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if l, err := parseK8s(b); err == nil && !strings.HasSuffix(string(b), string(l.Text)) {
+		if l, err := parseK8s(b, &LogOptions{}); err == nil && !strings.HasSuffix(string(b), string(l.Text)) {
 			t.Errorf("%q has the text %q", b, l.Text)
 		}
-		_, _ = parseJSON(b)
+		plain, ok := parsePlainJSON(bytes.Clone(b), &LogOptions{Times: true})
+		var v struct {
+			Log, Stream string
+			Time        time.Time
+		}
+		if err := json.Unmarshal(b, &v); ok && err == nil {
+			text, whole := strings.CutSuffix(v.Log, "\n")
+			if string(plain.Text) != text || plain.Partial == whole || plain.Stderr != (v.Stream == "stderr") || !plain.Time.Equal(v.Time) {
+				t.Errorf("%q was read as %+v, want %+v", b, plain, v)
+			}
+		}
+		_, _ = parseJSON(b, &LogOptions{})
 	})
 }

@@ -13,16 +13,7 @@ import (
 
 // Remove removes a container; a running one only with force, which kills it.
 func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
-	st := e.Status(c)
-	if st.State == Running || st.State == Paused {
-		if !force {
-			return &WrongStateError{c.Name, st.State, "is running: stop it before removing it, or remove it with --force"}
-		}
-		if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
-			return err
-		}
-	}
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockEnded(ctx, c, force)
 	if err != nil {
 		return err
 	}
@@ -42,9 +33,43 @@ func (e *Engine) Remove(ctx context.Context, c *Container, force bool) error {
 	return s.Sweep()
 }
 
+// lockEnded takes the lock of a container that does not run; with force it kills one that does.
+func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unlock func(), err error) {
+	up := func() (State, bool) {
+		st := e.Status(c)
+		return st.State, st.State != Created && st.State != Exited
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if st, up := up(); up {
+			if !force && st != Initialized {
+				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
+			}
+			if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
+				return nil, err
+			}
+		}
+		if unlock, err = e.lock(c.ID); err != nil {
+			return nil, err
+		}
+		if _, up := up(); !up {
+			return unlock, nil
+		}
+		unlock() // started meanwhile
+	}
+}
+
 // killNow ends the init whatever its state, and waits until it is gone.
 func (e *Engine) killNow(ctx context.Context, c *Container) error {
-	if e.Status(c).State == Paused {
+	if err := e.stayPut(c); err != nil {
+		return fmt.Errorf("killing container %q: %w", c.Name, err)
+	}
+	switch e.Status(c).State {
+	case Restarting:
+		e.endWait(c)
+	case Paused:
 		if err := e.thaw(c); err != nil {
 			return err
 		}
@@ -64,10 +89,19 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// destroy removes everything of a container that does not run: directories and layer, then the record, so that a
-// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+// destroy is erase for a container that was there whole.
 func (e *Engine) destroy(c *Container) error {
-	if err := e.note(c.ID, unfinished); err != nil {
+	err := e.erase(c)
+	if err == nil {
+		e.say(c, "destroy")
+	}
+	return err
+}
+
+// erase removes everything of a container that does not run: directories and layer, then the record, so that a
+// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+func (e *Engine) erase(c *Container) error {
+	if err := e.noteUnfinished(c); err != nil {
 		return err
 	}
 	e.retire(c.ID)
@@ -80,7 +114,7 @@ func (e *Engine) destroy(c *Container) error {
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))
 	}
-	if err != nil {
+	if err = errors.Join(err, e.unmountVolumes(c), e.dropVolumes(c)); err != nil {
 		return err
 	}
 	r, err := c.record()
@@ -92,6 +126,15 @@ func (e *Engine) destroy(c *Container) error {
 	}
 	os.Remove(e.lockPath(c.ID))
 	return nil
+}
+
+// noteUnfinished notes that less than the container is there, and whether its own volumes go with the rest.
+func (e *Engine) noteUnfinished(c *Container) error {
+	err := e.note(c.ID, unfinished)
+	if err == nil && c.DropVolumes && c.hasAnonymous() {
+		err = e.note(c.ID, andVolumes)
+	}
+	return err
 }
 
 func (e *Engine) deleteLayer(c *Container) error {

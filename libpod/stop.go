@@ -43,7 +43,19 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if timeout != nil {
 		seconds = *timeout
 	}
+	if err := e.stayPut(c); err != nil {
+		return fmt.Errorf("stopping container %q: %w", c.Name, err)
+	}
 	st := e.Status(c)
+	if st.State == Restarting {
+		e.endWait(c)
+		if st = e.Status(c); st.State == Exited {
+			return e.settleSoon(c)
+		}
+	}
+	if st.State == Initialized { // there is no command yet to ask
+		return errors.Join(e.killNow(ctx, c), e.settleSoon(c))
+	}
 	if st.State != Running && st.State != Paused {
 		_, err := e.settle(c)
 		return err
@@ -64,6 +76,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	}
 	defer cancel()
 	if _, err := e.Wait(wait, c); err == nil {
+		e.say(c, "stop")
 		return e.settleSoon(c)
 	}
 	if err := ctx.Err(); err != nil {
@@ -72,6 +85,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if err := e.killNow(ctx, c); err != nil {
 		return err
 	}
+	e.say(c, "stop")
 	return e.settleSoon(c)
 }
 
@@ -91,7 +105,9 @@ func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout 
 	if err != nil {
 		return err
 	}
-	_, err = e.Start(ctx, now, StartOptions{})
+	if _, err = e.Start(ctx, now, StartOptions{}); err == nil {
+		e.say(now, "restart")
+	}
 	return err
 }
 
@@ -100,6 +116,17 @@ func (e *Engine) Kill(c *Container, sig string) error {
 	num, err := Signal(sig)
 	if err != nil {
 		return err
+	}
+	if c.restarts() && c.endingSignal(num) {
+		if err := e.stayPut(c); err != nil {
+			return fmt.Errorf("ending container %q: %w", c.Name, err)
+		}
+		if e.Status(c).State == Restarting {
+			e.endWait(c)
+			if e.Status(c).State == Exited {
+				return e.settleSoon(c)
+			}
+		}
 	}
 	if num == unix.SIGKILL && e.Status(c).State == Paused {
 		if err := e.thaw(c); err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // Sweep removes the files that processes left which were killed while they wrote a list of layers, images or containers:
-// the library writes ".tmp-" files and renames them. It costs the reading of three directories; a list that another
+// the library writes ".tmp-" files and renames them. Drafts of killed processes go too. It costs the reading of four directories; a list that another
 // process holds is left to the next call.
 func (s *Store) Sweep() error {
 	for _, list := range []string{"layers", "images", "containers"} {
@@ -23,7 +23,7 @@ func (s *Store) Sweep() error {
 			return fmt.Errorf("remove what a killed process left in storage: %w", err)
 		}
 	}
-	return nil
+	return s.sweepDrafts()
 }
 
 // sweepUnder removes the files under the lock that they are written under: while it is held, none of them is being written.

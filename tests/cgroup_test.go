@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -39,6 +38,23 @@ func delegated(t *testing.T) (*harness.Env, *harness.Delegation) {
 	return e, d
 }
 
+// sleepingPID is the pid of the one process that runs "sleep SECONDS", once it does: a detached exec is told of before its
+// execve.
+func sleepingPID(t testing.TB, e *harness.Env, seconds string) (pid int) {
+	t.Helper()
+	harness.Eventually(t, "one process sleeps "+seconds, func() bool {
+		found := 0
+		for _, p := range e.Processes() {
+			if slices.Equal(p.Args, []string{"sleep", seconds}) {
+				pid = p.PID
+				found++
+			}
+		}
+		return found == 1
+	})
+	return pid
+}
+
 // TestCgroupOfItsOwn: in a delegated subtree a container, and what is executed in it, has a cgroup of its own, which it
 // sees as the root and which goes with it.
 func TestCgroupOfItsOwn(t *testing.T) {
@@ -53,14 +69,7 @@ func TestCgroupOfItsOwn(t *testing.T) {
 	equal(t, "cgroup of the container", cgroupOf(t, init), base+"/proa/"+id)
 	equal(t, "cgroup of the monitor", cgroupOf(t, monitor), base+"/session")
 	d.Proa("exec", "-d", "c", "sleep", "77777").OK(t)
-	found := 0
-	for _, p := range e.Processes() {
-		if slices.Contains(p.Args, "77777") {
-			found++
-			equal(t, "cgroup of an exec", cgroupOf(t, p.PID), base+"/proa/"+id)
-		}
-	}
-	equal(t, "processes of the exec", strconv.Itoa(found), "1")
+	equal(t, "cgroup of an exec", cgroupOf(t, sleepingPID(t, e, "77777")), base+"/proa/"+id)
 	d.Proa("rm", "-f", "c").OK(t)
 	equal(t, "cgroups left", strings.Join(d.Cgroups(t), " "), "proa")
 }

@@ -82,6 +82,7 @@ func TestLimitMemory(t *testing.T) {
 	} {
 		equal(t, tt.flags, inLimits(t, e, strings.Fields(tt.flags), "sh", "-c", files), tt.want)
 	}
+	equal(t, "memory.low", inLimits(t, e, []string{"--memory-reservation=16m"}, "cat", "/sys/fs/cgroup/memory.low"), "16777216")
 	refused(t, runLimits(e, []string{"-m", "64m", "--memory-swap=32m"}, "true"), 125, "--memory-swap")
 	refused(t, runLimits(e, []string{"--memory-swap=64m"}, "true"), 125, "--memory-swap", "--memory")
 	refused(t, runLimits(e, []string{"-m", "much"}, "true"), 125, "much")
@@ -124,6 +125,7 @@ func TestLimitCPUs(t *testing.T) {
 	e := limited(t, "cpu")
 	equal(t, "cpu.max", inLimits(t, e, []string{"--cpus=0.5"}, "cat", "/sys/fs/cgroup/cpu.max"), "50000 100000")
 	equal(t, "cpu.max", inLimits(t, e, []string{"--cpus=1.25"}, "cat", "/sys/fs/cgroup/cpu.max"), "125000 100000")
+	equal(t, "cpu.max", inLimits(t, e, []string{"--cpu-period=20000", "--cpu-quota=5000"}, "cat", "/sys/fs/cgroup/cpu.max"), "5000 20000")
 	// It ends when the kernel has kept it from running.
 	inLimits(t, e, []string{"--cpus=0.1"}, "sh", "-c", "until grep -q 'nr_throttled [1-9]' /sys/fs/cgroup/cpu.stat; do :; done")
 	var weights []int
@@ -144,6 +146,7 @@ func TestLimitCPUSet(t *testing.T) {
 	e := limited(t, "cpuset")
 	status := inLimits(t, e, []string{"--cpuset-cpus=0"}, "cat", "/proc/self/status")
 	equal(t, "Cpus_allowed_list", field(status, "Cpus_allowed_list"), "0")
+	equal(t, "Mems_allowed_list", field(inLimits(t, e, []string{"--cpuset-mems=0"}, "cat", "/proc/self/status"), "Mems_allowed_list"), "0")
 	equal(t, "nproc", inLimits(t, e, []string{"--cpuset-cpus=0"}, "nproc"), "1")
 	refused(t, runLimits(e, []string{"--cpuset-cpus=0,4095"}, "true"), 125, "cpuset")
 	refused(t, runLimits(e, []string{"--cpuset-cpus=first"}, "true"), 125, "first")

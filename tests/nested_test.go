@@ -17,9 +17,9 @@ func TestNested(t *testing.T) {
 		error   string
 	}{
 		{"privileged", []string{"--privileged", "--tmpfs", "/var/lib/containers"}, ""},
-		{"unmasked", []string{"--security-opt", "unmask=all", "--security-opt", "seccomp=unconfined", "--tmpfs", "/var/lib/containers"}, ""},
-		{"masked", []string{"--security-opt", "seccomp=unconfined", "--tmpfs", "/var/lib/containers"}, "--security-opt unmask=all"},
-		{"filtered", []string{"--security-opt", "unmask=all", "--tmpfs", "/var/lib/containers"}, "--security-opt seccomp=unconfined"},
+		{"unmasked", []string{"--security-opt", "unmask=all", "--security-opt", "seccomp=unconfined", "--tmpfs", "/root"}, ""},
+		{"masked", []string{"--security-opt", "seccomp=unconfined", "--tmpfs", "/root"}, "--security-opt unmask=all"},
+		{"filtered", []string{"--security-opt", "unmask=all", "--tmpfs", "/root"}, "--security-opt seccomp=unconfined"},
 		{"overlay", []string{"--privileged"}, "--tmpfs /var/lib/containers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -37,9 +37,11 @@ func TestRuntimeKillMonitor(t *testing.T) {
 	forRuntimes(t, func(t *testing.T, runtime string) {
 		e, files := crashEnv(t)
 		name := start(t, e, "--runtime", runtime, "--", "sleep", "10012")
+		// runc says that a container is started before its execve.
+		harness.Eventually(t, "the command runs", func() bool { return running(e, "10012") })
 		_, monitor := pids(t, e, name)
 		kill(t, monitor)
-		equal(t, "running", e.Proa("inspect", "-f", "{{.State.Running}}", name).OK(t).Out(), fmt.Sprint(running(e, "10012")))
+		equal(t, "running", e.Proa("inspect", "-f", "{{.State.Running}}", name).OK(t).Out(), "true")
 		e.Proa("exec", name, "true").OK(t)
 		e.Proa("stop", "-t", "0", name).OK(t)
 		equal(t, "state", e.Proa("inspect", "-f", "{{.State.Status}}", name).OK(t).Out(), "exited")

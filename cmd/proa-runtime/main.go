@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/internal/manual"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -64,6 +65,7 @@ func run(args []string) int {
 			rc.featuresCommand(), rc.specCommand(), rc.listCommand(), rc.eventsCommand(), manual.New(),
 		},
 	}
+	argv.Name(app)
 	err := app.Run(args)
 	var e *exitError
 	if errors.As(err, &e) {
@@ -178,9 +180,12 @@ func catchSignals() *forwarder {
 	return f
 }
 
-// to sends them on until this process ends, and now all; to a process that has ended they are sent in vain.
+// allSignals is when the rarer signals are caught as well: a short container has ended by then.
+const allSignals = 20 * time.Millisecond
+
+// to sends them on until this process ends, and soon all; to a process that has ended they are sent in vain.
 func (f *forwarder) to(pidfd *os.File) {
-	go signal.Notify(f.signals)
+	time.AfterFunc(allSignals, func() { signal.Notify(f.signals) })
 	go func() {
 		for s := range f.signals {
 			switch s {

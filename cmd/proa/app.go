@@ -91,7 +91,7 @@ func newApp(a *app) *cli.App {
 				return err
 			}
 			if c.Args().Present() {
-				return fmt.Errorf("%q is not a proa command; `proa --help` lists them", c.Args().First())
+				return unknownCommand(c.Args().First(), "proa", c.App.Commands)
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -107,17 +107,13 @@ func prepare(list []*cli.Command) {
 		if len(c.Subcommands) > 0 {
 			c.Action = func(ctx *cli.Context) error {
 				if ctx.Args().Present() {
-					return fmt.Errorf("%q is not a command of proa %s; `proa %s --help` lists them", ctx.Args().First(), ctx.Command.Name, ctx.Command.Name)
+					return unknownCommand(ctx.Args().First(), "proa "+ctx.Command.Name, ctx.Command.Subcommands)
 				}
 				return cli.ShowSubcommandHelp(ctx)
 			}
 		}
 		prepare(c.Subcommands)
 	}
-}
-
-func usageError(c *cli.Context, err error, _ bool) error {
-	return fmt.Errorf("%w; see `proa %s --help`", err, c.Command.Name)
 }
 
 func main() {

@@ -23,25 +23,31 @@ func newAttachCommand(a *app) *cli.Command {
 		Name:      "attach",
 		Usage:     "attach to the streams of a running container, and end with its exit status",
 		ArgsUsage: "CONTAINER",
-		Flags:     append(attachFlags(), &cli.BoolFlag{Name: "no-stdin", Usage: "leave standard input alone"}),
-		Action:    func(c *cli.Context) error { return runAttach(a, c) },
+		Flags:     append(attachFlags(), &cli.BoolFlag{Name: "no-stdin", Usage: "leave standard input alone"}, latestFlag()),
+		Action:    objectErrors(func(c *cli.Context) error { return runAttach(a, c) }),
 	}
 }
 
 func runAttach(a *app, c *cli.Context) error {
-	if c.NArg() != 1 {
+	switch {
+	case c.Bool("latest") && c.Args().Present():
+		return errors.New("attach takes either --latest or the name of a container, not both")
+	case c.NArg() != 1 && !c.Bool("latest"):
 		return fmt.Errorf("attach takes one container, not %d", c.NArg())
 	}
 	e, err := a.engine(c.Context)
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(c.Args().First())
+	ctr, _, err := oneContainer(c, e)
 	if err != nil {
 		return err
 	}
 	if e.Status(ctr).State == libpod.Paused {
 		return fmt.Errorf("container %q is paused: unpause it before attaching to it", ctr.Name)
+	}
+	if ctr.Log.Driver == "passthrough" {
+		return fmt.Errorf("container %q has the log driver passthrough: its streams are those it was started with, and can't be attached to", ctr.Name)
 	}
 	s, err := newAttached(a, c, e, ctr)
 	if err != nil {
@@ -73,6 +79,9 @@ func (s *session) carry(ctx context.Context) error {
 	}
 	if err != nil {
 		return ended(exit, err) // the container goes on, and its monitor cleans up
+	}
+	if exit.Restarting {
+		return ended(exit, nil) // as with Docker this was the run that proa was attached to
 	}
 	return errors.Join(s.engine.Finish(s.ctr), ended(exit, nil))
 }

@@ -15,10 +15,12 @@ func commands(a *app) []*cli.Command {
 		newRmiCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
-		newKillCommand(a), newRmCommand(a), newWaitCommand(a),
+		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
+		newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
+		newMountCommand(a), newUnmountCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a), newSystemCommand(a),
+		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a), newEventsCommand(a), newVolumeCommand(a),
 		manual.New(),
 	}
 }

@@ -66,30 +66,3 @@ func (a *app) each(c *cli.Context, atLeast int, fn func(*libpod.Engine, *libpod.
 	}
 	return nil
 }
-
-// eachIn runs fn for every container in the given state, prints their ids, and goes on after an error.
-func (a *app) eachIn(c *cli.Context, of libpod.State, fn func(*libpod.Engine, *libpod.Container) error) error {
-	e, err := a.engine(c.Context)
-	if err != nil {
-		return err
-	}
-	list, err := e.List(c.Context)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, l := range list {
-		if l.Status.State != of {
-			continue
-		}
-		if err := fn(e, l.Container); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		fmt.Fprintln(a.out, l.ID)
-	}
-	if len(errs) > 0 {
-		return &exitError{1, errors.Join(errs...)}
-	}
-	return nil
-}

@@ -24,17 +24,18 @@ func newExecCommand(a *app) *cli.Command {
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "`KEY=VALUE`, or KEY to take it from proa's environment"},
 			&cli.StringSliceFlag{Name: "env-file", Usage: "read the environment from `FILE`"},
 			&cli.BoolFlag{Name: "privileged", Usage: "all capabilities of your user namespace"},
+			latestFlag(),
 		},
 		Action: func(c *cli.Context) error { return runExec(a, c) },
 	}
 }
 
 func runExec(a *app, c *cli.Context) error {
-	if c.NArg() < 2 {
+	if c.NArg() < 2 && !(c.NArg() == 1 && c.Bool("latest")) {
 		return errors.New("exec takes a container and a command: proa exec [OPTIONS] CONTAINER COMMAND [ARGUMENT...]")
 	}
 	o := libpod.ExecOptions{
-		Args: c.Args().Tail(), User: c.String("user"), Cwd: c.String("workdir"), Privileged: c.Bool("privileged"),
+		User: c.String("user"), Cwd: c.String("workdir"), Privileged: c.Bool("privileged"),
 		Terminal: c.Bool("tty"), Detach: c.Bool("detach"),
 	}
 	var err error
@@ -49,7 +50,8 @@ func runExec(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	ctr, err := e.Lookup(c.Args().First())
+	ctr, args, err := oneContainer(c, e)
+	o.Args = args
 	if err != nil {
 		return &exitError{1, err}
 	}

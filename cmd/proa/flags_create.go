@@ -15,13 +15,14 @@ import (
 
 // createFlags are the flags that create and run share.
 func createFlags() []cli.Flag {
-	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), networkFlags())
+	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), healthFlags(), networkFlags())
 }
 
 func containerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the container"},
 		&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
+		restartFlag(),
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"},
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
@@ -32,8 +33,8 @@ func containerFlags() []cli.Flag {
 		&cli.StringFlag{Name: "stop-signal", Usage: "`SIGNAL` that asks the container to end (default: the image's, else SIGTERM)"},
 		&cli.IntFlag{Name: "stop-timeout", Usage: "`SECONDS` from the stop signal to the kill, -1 for ever (default: 10)"},
 		&cli.BoolFlag{Name: "rootfs", Usage: "the first argument is a directory, not an image; with :O behind it changes are not written there"},
-		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, passthrough or none"},
-		stringList("log-opt", "", "option of the log: path=, max-size=, max-file= (`KEY=VALUE`)"),
+		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, journald, passthrough or none"},
+		stringList("log-opt", "", "option of the log: path, max-size, max-file, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
 	}
 }
 
@@ -54,6 +55,8 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 	for _, parse := range []func() error{
 		func() error { return refuseNetworking(c) },
 		func() error { return parseContainer(c, ctr) },
+		func() error { return parseRestart(c, ctr) },
+		func() error { return parseHealth(c, ctr) },
 		func() error { return parseLog(c, ctr) },
 		func() error { return parseProcess(c, &cfg.Process) },
 		func() error { return parseNamespaces(c, &cfg.Namespaces) },

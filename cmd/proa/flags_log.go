@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -9,43 +10,74 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/urfave/cli/v2"
 )
 
-func parseLog(c *cli.Context, ctr *libpod.Container) (err error) {
+// logOptions are the options that a log driver takes.
+func logOptions(driver string) []string {
+	file := []string{"path", "max-size", "max-file"}
+	marks := []string{"tag", "labels", "labels-regex", "env", "env-regex"}
+	switch driver {
+	case "k8s-file":
+		return file
+	case "json-file":
+		return append(file, marks...)
+	case "journald":
+		return marks
+	}
+	return nil
+}
+
+func parseLog(c *cli.Context, ctr *libpod.Container) error {
 	log := &ctr.Log
 	log.MaxFiles = 1
-	if log.Driver = c.String("log-driver"); !slices.Contains([]string{"k8s-file", "json-file", "passthrough", "none"}, log.Driver) {
-		return fmt.Errorf("invalid --log-driver %q: k8s-file, json-file, passthrough or none", log.Driver)
+	if log.Driver = c.String("log-driver"); !slices.Contains(libpod.LogDrivers(), log.Driver) {
+		return fmt.Errorf("invalid --log-driver %q: %s", log.Driver, strings.Join(libpod.LogDrivers(), ", "))
 	}
 	for _, o := range c.StringSlice("log-opt") {
 		key, value, ok := strings.Cut(o, "=")
 		if !ok || value == "" {
 			return fmt.Errorf("invalid --log-opt %q: want KEY=VALUE", o)
 		}
-		if log.Driver != "k8s-file" && log.Driver != "json-file" {
-			return fmt.Errorf("--log-opt %q has no meaning for --log-driver %s, which writes no file", o, log.Driver)
+		takes := logOptions(log.Driver)
+		if len(takes) == 0 {
+			return fmt.Errorf("--log-opt %q has no meaning for --log-driver %s, which keeps nothing", o, log.Driver)
 		}
-		switch key {
-		case "path":
-			log.Path, err = filepath.Abs(value)
-		case "max-size":
-			if log.MaxSize, err = units.RAMInBytes(value); err == nil && log.MaxSize <= 0 && value != "-1" {
-				err = fmt.Errorf("a size above 0, or -1 for no limit")
-			}
-			if value == "-1" {
-				log.MaxSize, err = 0, nil
-			}
-		case "max-file":
-			if log.MaxFiles, err = strconv.Atoi(value); err == nil && log.MaxFiles < 1 {
-				err = fmt.Errorf("a number from 1")
-			}
-		default:
-			err = fmt.Errorf("path, max-size or max-file")
+		if !slices.Contains(takes, key) {
+			return fmt.Errorf("invalid --log-opt %q: --log-driver %s takes %s", o, log.Driver, strings.Join(takes, ", "))
 		}
-		if err != nil {
+		if log.Options == nil {
+			log.Options = map[string]string{}
+		}
+		log.Options[key] = value
+		if err := setLogOption(log, key, value); err != nil {
 			return fmt.Errorf("invalid --log-opt %q: %w", o, err)
 		}
 	}
-	return nil
+	if log.MaxFiles > 1 && log.MaxSize == 0 {
+		return errors.New("--log-opt max-file needs max-size: without it the log is never rotated")
+	}
+	return libpod.CheckLog(ctr)
+}
+
+// setLogOption sets what is not only a mark on the lines.
+func setLogOption(log *monitor.Log, key, value string) (err error) {
+	switch key {
+	case "path":
+		log.Path, err = filepath.Abs(value)
+	case "max-size":
+		if value == "-1" {
+			log.MaxSize = 0
+			return nil
+		}
+		if log.MaxSize, err = units.RAMInBytes(value); err == nil && log.MaxSize <= 0 {
+			err = errors.New("a size above 0, or -1 for no limit")
+		}
+	case "max-file":
+		if log.MaxFiles, err = strconv.Atoi(value); err == nil && log.MaxFiles < 1 {
+			err = errors.New("a number from 1")
+		}
+	}
+	return err
 }

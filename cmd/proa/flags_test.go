@@ -95,7 +95,14 @@ func TestParseCreate(t *testing.T) {
 		"mounts": {"--read-only", "-v", dir + ":/v:ro,z,rslave", "-v", env + ":/one", "--mount", "type=bind,src=" + dir + ",dst=/m,readonly,bind-propagation=shared",
 			"--mount", "target=/t,type=tmpfs,tmpfs-size=1m,tmpfs-mode=1770", "--tmpfs", "/s:size=50%,exec", "--tmpfs", "/u", "--shm-size", "128m",
 			"--device", "/dev/null:/dev/other:r", "img"},
-		"resources":          {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "img"},
+		"volumes": {"-v", "data:/v", "-v", "d.2-x_:/w:ro,nocopy,U,z,noexec", "-v", "/anon", "--mount", "dst=/m", "--volumes-from", "a", "--volumes-from=b:ro,z",
+			"--mount", "type=volume,source=data,target=/n,readonly,volume-nocopy,volume-subpath=a/b,volume-label=k=v,volume-opt=type=tmpfs,\"volume-opt=o=size=1m,mode=700\"",
+			"--mount", "src=data,dst=/o,volume-nocopy=false,chown,volume-driver=local,consistency=cached", "--image-volume", "tmpfs", "-v", dir + ":/b:U", "img"},
+		"resources": {"-m", "512m", "--memory-swap", "1g", "--cpus", "1.5", "--cpu-shares", "512", "--cpuset-cpus", "0-1,3", "--pids-limit", "-1", "--memory-reservation", "256m",
+			"--cpuset-mems", "0", "img"},
+		"resources by period": {"--cpu-period", "50000", "--cpu-quota", "25000", "img"},
+		"health": {"--restart", "on-failure:4", "--health-cmd", "test -e /x", "--health-interval", "1m30s", "--health-timeout", "2s", "--health-start-period=3s",
+			"--health-start-interval", "4s", "--health-retries", "5", "--health-on-failure", "kill", "img"},
 		"rootfs":             {"--rootfs", dir + ":O", "/bin/true"},
 		"entrypoint dropped": {"--entrypoint", "", "img", "a"},
 	} {
@@ -146,11 +153,17 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--sysctl", "kernel.panic=1", "kernel.panic"}, {"--network=host", "--sysctl", "net.x=1", "net.x"}, {"--ipc=host", "--sysctl", "kernel.sem=1", "kernel.sem"},
 		{"--oom-score-adj", "1001", "1001"},
 		{"-v", "/no/such/source:/srv", "/no/such/source"}, {"-v", file + ":relative", "relative"}, {"-v", file + ":/srv/f:nonsense", "nonsense"},
-		{"-v", file + ":/", "/"}, {"-v", "a:b:c:d", "a:b:c:d"}, {"-v", "data:/srv", "data:/srv"}, {"-v", "/srv", "/srv"}, {"-v", file + ":/x:U", "U"},
+		{"-v", file + ":/", "/"}, {"-v", "a:b:c:d", "a:b:c:d"}, {"-v", "da ta:/srv", "da ta"}, {"-v", "srv", "srv"},
+		{"-v", file + ":/x:nocopy", "nocopy"}, {"-v", "data:/x:rslave", "rslave"}, {"-v", "data:/x:idmap", "idmap"}, {"-v", "data:/x:ro,rw", "ro and rw"},
+		{"-v", ":/x", "SOURCE"}, {"-v", "data:", "TARGET"}, {"-v", "data:/x:sweet", "sweet"}, {"-v", "data:relative", "relative"},
+		{"--mount", "type=volume,src=/tmp,dst=/f", "type=bind"}, {"--mount", "src=data", "dst"}, {"--mount", "src=data,dst=/f,volume-subpath=../up", "../up"},
+		{"--mount", "dst=/f,volume-driver=nfs", "nfs"}, {"--mount", "dst=/f,volume-opt=x", "volume-opt"}, {"--mount", "dst=/f,volume-opt=speed=1", "speed"},
+		{"--mount", "dst=/f,bind-propagation=shared", "bind-propagation"}, {"--mount", "dst=/f,volume-nocopy=perhaps", "perhaps"},
+		{"--volumes-from", ":ro", "CONTAINER"}, {"--volumes-from", "c:rslave", "rslave"}, {"--volume-driver", "nfs", "nfs"}, {"--image-volume", "all", "all"},
 		{"-v", file + ":/x", "--tmpfs", "/x", "/x"}, {"--tmpfs", "relative", "relative"}, {"--tmpfs", "/x:size=big", "big"}, {"--tmpfs", "/x:mode=999", "999"},
 		{"--tmpfs", "/x:sweet", "sweet"}, {"--mount", "type=nonsense,src=" + file + ",dst=/f", "nonsense"}, {"--mount", "type=bind,src=" + file, "dst"},
 		{"--mount", "type=bind,dst=/srv/f", "src"}, {"--mount", "type=bind,src=" + file + ",dst=/f,flavour=sweet", "flavour"},
-		{"--mount", "type=bind,src=/no/such/source,dst=/srv/f", "/no/such/source"}, {"--mount", "src=a,dst=/f", "volume"},
+		{"--mount", "type=bind,src=/no/such/source,dst=/srv/f", "/no/such/source"}, {"--mount", "src=a b,dst=/f", "a b"},
 		{"--mount", "type=bind,src=" + file + ",dst=/f,ro=perhaps", "perhaps"}, {"--mount", "type=tmpfs,src=/a,dst=/f", "source"},
 		{"--mount", "type=bind,src=" + file + ",dst=/f,bind-propagation=x", `"x"`}, {"--mount", `type="bind`, "type="},
 		{"--shm-size", "big", "big"}, {"--shm-size", "0", "0"}, {"--ipc=host", "--shm-size=1m", "--shm-size"},
@@ -163,11 +176,14 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--network", "nonsense", "nonsense"}, {"--network", "bridge", "bridge"}, {"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--add-host", "a:host-gateway", "host-gateway"},
 		{"-p", "80:80", "-p"}, {"-P", "-P"}, {"--expose", "80", "--expose"},
 		{"-m", "5m", "5m"}, {"-m", "big", "big"}, {"--memory-swap", "1g", "--memory"}, {"-m", "2g", "--memory-swap", "1g", "1g"}, {"--cpus", "many", "many"},
-		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--pids-limit", "-2", "-2"},
+		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--cpuset-mems", "x", `"x"`}, {"--cpu-period", "999", "999"}, {"--cpu-quota", "999", "999"}, {"--cpus", "1", "--cpu-quota", "5000", "--cpus"},
+		{"-m", "64m", "--memory-reservation", "65m", "65MiB"}, {"--memory-reservation", "some", "some"}, {"--pids-limit", "-2", "-2"},
 		{"--name", "", `""`}, {"--pull", "nonsense", "nonsense"}, {"--platform", "a/b/c/d/e", "a/b/c/d/e"}, {"--platform", "windows/amd64", "windows"},
 		{"--cidfile", file, file}, {"-l", "=x", "=x"}, {"--label-file", "/no/such/file", "/no/such/file"}, {"--annotation", "novalue", "novalue"},
 		{"--stop-signal", "NOSUCH", "NOSUCH"}, {"--stop-timeout", "-2", "--stop-timeout"}, {"--stop-timeout", "x", "x"},
-		{"--log-driver", "journald", "journald"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
+		{"--log-driver", "syslog", "syslog"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
+		{"--log-opt", "max-file=3", "max-size"}, {"--log-driver=json-file", "--log-opt", "tag={{.Nonsense}}", "Nonsense"},
+		{"--log-driver=json-file", "--log-opt", "labels-regex=(", "labels-regex"}, {"--log-opt", "max-size=-5", "max-size"},
 		{"--log-driver=none", "--log-opt", "max-size=1m", "max-size"}, {"--log-driver=passthrough", "-t", "--tty"}, {"--no-such-flag", "no-such-flag"},
 		{"--rootfs", "--", "/no/such/dir", "/no/such/dir"},
 	} {
@@ -189,4 +205,13 @@ func TestParseCreateRefuses(t *testing.T) {
 		}
 	}
 	golden(t, "errors.txt", out.String())
+}
+
+func TestNearest(t *testing.T) {
+	names := []string{"run", "rm", "rmi", "stop", "start", "ps"}
+	for word, want := range map[string]string{"stpo": "stop", "strat": "start", "rnu": "run", "frobnicate": "", "x": ""} {
+		if got := nearest(word, names); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
 }

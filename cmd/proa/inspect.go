@@ -8,29 +8,35 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/urfave/cli/v2"
 )
 
 func newInspectCommand(a *app, kind string) *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show all there is to know of containers and images, as JSON",
+		Usage:     "show all there is to know of containers, images and volumes, as JSON",
 		ArgsUsage: "NAME [NAME...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
-			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
+			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image or a volume"},
+			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what containers wrote, as SizeRw, and that with their image, as SizeRootFs"},
+			latestFlag(),
 		},
-		Action: func(c *cli.Context) error { return runInspect(a, c) },
+		Action: objectErrors(func(c *cli.Context) error { return runInspect(a, c) }),
 	}
 }
 
 func runInspect(a *app, c *cli.Context) error {
 	kind := c.String("type")
-	if kind != "" && kind != "container" && kind != "image" {
-		return fmt.Errorf("invalid --type %q: container or image", kind)
+	if kind != "" && kind != "container" && kind != "image" && kind != "volume" {
+		return fmt.Errorf("invalid --type %q: container, image or volume", kind)
 	}
-	if c.NArg() == 0 {
-		return errors.New("inspect takes at least one container or image")
+	switch {
+	case c.Bool("latest") && (c.Args().Present() || kind == "image" || kind == "volume"):
+		return errors.New("inspect takes either --latest, which is a container, or names, not both")
+	case c.NArg() == 0 && !c.Bool("latest"):
+		return errors.New("inspect takes at least one container, image or volume")
 	}
 	var t *rowTemplate
 	var err error
@@ -43,9 +49,17 @@ func runInspect(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	refs := c.Args().Slice()
+	if c.Bool("latest") {
+		list, _, err := choose(c, e, nil)
+		if err != nil {
+			return err
+		}
+		kind, refs = "container", []string{list[0].ID}
+	}
 	found, errs := []any{}, []error(nil)
-	for _, ref := range c.Args().Slice() {
-		v, err := inspectOne(e, kind, ref)
+	for _, ref := range refs {
+		v, err := inspectOne(c, e, kind, ref)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -68,24 +82,48 @@ func runInspect(a *app, c *cli.Context) error {
 	return nil
 }
 
-func inspectOne(e *libpod.Engine, kind, ref string) (any, error) {
-	if kind != "image" {
+func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error) {
+	if kind == "" || kind == "container" {
 		ctr, err := e.Lookup(ref)
 		if err == nil {
-			return e.Inspect(ctr)
+			return inspectContainer(c, e, ctr)
 		}
 		if !missing(err) || kind == "container" {
 			return nil, err
 		}
 	}
-	s, err := e.Store()
+	if kind != "volume" {
+		s, err := e.Store()
+		if err != nil {
+			return nil, err
+		}
+		img, err := image.Inspect(s, ref)
+		if !errors.Is(err, image.ErrNotFound) || kind == "image" {
+			return img, err
+		}
+	}
+	s, err := e.Volumes()
 	if err != nil {
 		return nil, err
 	}
-	v, err := image.Inspect(s, ref)
-	if errors.Is(err, image.ErrNotFound) && kind == "" {
-		return nil, fmt.Errorf("no such container or image: %q", ref)
+	v, err := s.Get(ref)
+	if errors.Is(err, volume.ErrNotFound) && kind == "" {
+		return nil, fmt.Errorf("no such container, image or volume: %q", ref)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return newInspectedVolume(v), nil
+}
+
+func inspectContainer(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*libpod.Inspected, error) {
+	v, err := e.Inspect(ctr)
+	if err != nil || !c.Bool("size") {
+		return v, err
+	}
+	sizes, err := e.Sizes(c.Context, []libpod.Listed{{Container: ctr}})
+	size := sizes[ctr.ID]
+	v.SizeRw, v.SizeRootFs = &size.Written, &size.Root
 	return v, err
 }
 

@@ -14,18 +14,15 @@ func newKillCommand(a *app) *cli.Command {
 		ArgsUsage: "CONTAINER [CONTAINER...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Value: "KILL", Usage: "`SIGNAL` to send"},
+			allFlag("all running containers", "a"), latestFlag(), cidfilesFlag(),
 		},
-		Action: func(c *cli.Context) error {
+		Action: objectErrors(func(c *cli.Context) error {
 			if _, err := libpod.Signal(c.String("signal")); err != nil {
-				return err
+				return fmt.Errorf("--signal: %w", err)
 			}
-			return a.each(c, 1, func(e *libpod.Engine, ctr *libpod.Container, ref string) error {
-				if err := e.Kill(ctr, c.String("signal")); err != nil {
-					return err
-				}
-				fmt.Fprintln(a.out, ref)
-				return nil
+			return a.eachChosen(c, inState(libpod.Running, libpod.Paused, libpod.Restarting), 1, func(e *libpod.Engine, t chosen) (string, error) {
+				return t.ref, e.Kill(t.Container, c.String("signal"))
 			})
-		},
+		}),
 	}
 }

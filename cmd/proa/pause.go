@@ -1,9 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
 )
@@ -21,21 +18,11 @@ func freezeCommand(a *app, name, usage string, of libpod.State, do func(*libpod.
 		Name:      name,
 		Usage:     usage,
 		ArgsUsage: "CONTAINER [CONTAINER...]",
-		Flags:     []cli.Flag{&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "all " + string(of) + " containers"}},
-		Action: func(c *cli.Context) error {
-			if !c.Bool("all") {
-				return a.each(c, 1, func(e *libpod.Engine, ctr *libpod.Container, ref string) error {
-					if err := do(e, ctr); err != nil {
-						return err
-					}
-					fmt.Fprintln(a.out, ref)
-					return nil
-				})
-			}
-			if c.Args().Present() {
-				return errors.New(name + " takes either --all or the names of containers, not both")
-			}
-			return a.eachIn(c, of, func(e *libpod.Engine, ctr *libpod.Container) error { return do(e, ctr) })
-		},
+		Flags:     append(chooseFlags("f"), allFlag("all "+string(of)+" containers", "a")),
+		Action: objectErrors(func(c *cli.Context) error {
+			return a.eachChosen(c, inState(of), 1, func(e *libpod.Engine, t chosen) (string, error) {
+				return t.ref, do(e, t.Container)
+			})
+		}),
 	}
 }

@@ -1,16 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/urfave/cli/v2"
 )
 
@@ -22,153 +22,104 @@ func newPsCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also those that do not run"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids alone"},
+			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what each wrote, and that with its image"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "do not shorten anything"},
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "the last `NUMBER` made, running or not"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "the last one made, running or not"},
-			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with id, name, label, exited, status, ancestor, before or since"},
+			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with a key of " + filterKeys},
+			&cli.StringFlag{Name: "sort", Usage: "by `FIELD`: command, created, id, image, names, runningfor, size or status (default: the last made first)"},
 			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
 		},
-		Action: func(c *cli.Context) error { return runPs(a, c) },
+		Action: objectErrors(func(c *cli.Context) error { return runPs(a, c) }),
 	}
 }
 
-// psRow has Docker's fields.
-type psRow struct {
-	Command, CreatedAt, ID, Image, Labels, LocalVolumes, Mounts, Names, Networks, Ports, RunningFor, State, Status string
+type psOptions struct {
+	all, quiet, size, noTrunc bool
+	last                      int
+	filters                   []string
+	sort, format              string
+}
+
+func parsePs(c *cli.Context) (psOptions, error) {
+	o := psOptions{
+		all: c.Bool("all"), quiet: c.Bool("quiet"), size: c.Bool("size"), noTrunc: c.Bool("no-trunc"), last: c.Int("last"),
+		filters: c.StringSlice("filter"), sort: c.String("sort"), format: c.String("format"),
+	}
+	switch {
+	case c.Args().Present():
+		return o, fmt.Errorf("ps takes no arguments, but has %q", c.Args().First())
+	case c.IsSet("last") && o.last < -1:
+		return o, fmt.Errorf("invalid --last %d: a number of containers", o.last)
+	case c.IsSet("last") && c.Bool("latest"):
+		return o, errors.New("--last and --latest exclude each other")
+	case o.quiet && o.size:
+		return o, errors.New("--quiet and --size exclude each other: ids alone have no size")
+	case c.IsSet("sort") && psOrder(o.sort) == nil:
+		return o, fmt.Errorf("invalid --sort %q: command, created, id, image, names, runningfor, size or status", o.sort)
+	}
+	if c.Bool("latest") {
+		o.last = 1
+	}
+	// As in Docker, a template that shows the size has it measured.
+	o.size = o.size || o.sort == "size" || strings.Contains(o.format, ".Size")
+	_, err := parseTemplate(strings.TrimPrefix(o.format, "table "))
+	return o, err
 }
 
 func runPs(a *app, c *cli.Context) error {
-	if c.Args().Present() {
-		return fmt.Errorf("ps takes no arguments, but has %q", c.Args().First())
+	o, err := parsePs(c)
+	if err != nil {
+		return err
 	}
 	e, err := a.engine(c.Context)
 	if err != nil {
 		return err
 	}
-	list, err := e.List(c.Context)
+	list, err := selectContainers(c.Context, e, o)
 	if err != nil {
 		return err
 	}
-	if list, err = selectContainers(c, list); err != nil {
-		return err
+	var sizes map[string]libpod.Size
+	if o.size {
+		if sizes, err = e.Sizes(c.Context, list); err != nil {
+			return err
+		}
 	}
-	rows := make([]psRow, 0, len(list))
-	for _, l := range list {
-		rows = append(rows, newPsRow(l, c.Bool("no-trunc")))
+	if less := psOrder(o.sort); less != nil {
+		slices.SortStableFunc(list, func(x, y libpod.Listed) int { return less(x, y, sizes) })
 	}
-	format := c.String("format")
-	switch {
-	case c.Bool("quiet") && format == "":
-		format = "{{.ID}}"
-	case format == "json":
-		return printJSONLines(a, rows)
-	case format == "", format == "table":
-		format = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
-	}
-	head := psRow{"COMMAND", "CREATED AT", "CONTAINER ID", "IMAGE", "LABELS", "LOCAL VOLUMES", "MOUNTS", "NAMES", "NETWORKS", "PORTS", "CREATED", "STATE", "STATUS"}
-	return printRows(a, format, head, rows)
+	return printPs(a, o, list, sizes)
 }
 
-func selectContainers(c *cli.Context, list []libpod.Listed) ([]libpod.Listed, error) {
-	last := c.Int("last")
-	if c.Bool("latest") {
-		last = 1
+func selectContainers(ctx context.Context, e *libpod.Engine, o psOptions) ([]libpod.Listed, error) {
+	fits, err := parseContainerFilters(ctx, e, o.filters)
+	if err != nil {
+		return nil, err
 	}
-	all := c.Bool("all") || last > 0
-	for _, f := range c.StringSlice("filter") {
-		key, value, ok := strings.Cut(f, "=")
-		if !ok {
-			return nil, fmt.Errorf("invalid --filter %q: KEY=VALUE", f)
-		}
-		keep, err := containerFilter(key, value, list)
-		if err != nil {
-			return nil, fmt.Errorf("invalid --filter %q: %w", f, err)
-		}
-		all = all || key == "status" || key == "exited"
-		list = slices.DeleteFunc(slices.Clone(list), func(l libpod.Listed) bool { return !keep(l) })
+	list, err := e.List(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if !all {
-		list = slices.DeleteFunc(slices.Clone(list), func(l libpod.Listed) bool {
-			return l.Status.State != libpod.Running && l.Status.State != libpod.Paused
-		})
-	}
-	if last > 0 {
-		list = list[:min(last, len(list))]
+	ended := func(f string) bool { return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=") }
+	all := o.all || o.last > 0 || slices.ContainsFunc(o.filters, ended)
+	shown := func(l libpod.Listed) bool { return up(l) && l.Status.State != libpod.Initialized }
+	list = slices.DeleteFunc(list, func(l libpod.Listed) bool { return !all && !shown(l) || !fits(l) })
+	if o.last > 0 {
+		list = list[:min(o.last, len(list))]
 	}
 	return list, nil
 }
 
-func containerFilter(key, value string, list []libpod.Listed) (func(libpod.Listed) bool, error) {
-	switch key {
-	case "id":
-		return func(l libpod.Listed) bool { return strings.HasPrefix(l.ID, value) }, nil
-	case "name":
-		return func(l libpod.Listed) bool { return strings.Contains(l.Name, strings.TrimPrefix(value, "/")) }, nil
-	case "label":
-		k, v, set := strings.Cut(value, "=")
-		return func(l libpod.Listed) bool {
-			got, ok := l.Labels[k]
-			return ok && (!set || got == v)
-		}, nil
-	case "status":
-		if !slices.Contains([]string{"created", "running", "paused", "exited"}, value) {
-			return nil, errors.New("created, running, paused or exited")
-		}
-		return func(l libpod.Listed) bool { return string(l.Status.State) == value }, nil
-	case "exited":
-		code, err := strconv.Atoi(value)
-		if err != nil {
-			return nil, errors.New("an exit code")
-		}
-		return func(l libpod.Listed) bool {
-			return l.Status.State == libpod.Exited && l.Status.Run.ExitCode == code
-		}, nil
-	case "ancestor":
-		return func(l libpod.Listed) bool {
-			return strings.HasPrefix(l.ImageID, strings.TrimPrefix(value, "sha256:")) || path.Base(l.Image) == value || l.Image == value ||
-				strings.TrimSuffix(path.Base(l.Image), ":latest") == value
-		}, nil
-	case "before", "since":
-		for _, o := range list {
-			if o.Name == value || strings.HasPrefix(o.ID, value) {
-				at := o.Created
-				return func(l libpod.Listed) bool {
-					return key == "before" && l.Created.Before(at) || key == "since" && l.Created.After(at)
-				}, nil
-			}
-		}
-		return nil, errors.New("no such container")
+// healthText is what Docker adds to the status of a container with a health check.
+func healthText(l libpod.Listed) string {
+	if l.Health == nil || l.Status.State != libpod.Running {
+		return ""
 	}
-	return nil, errors.New("the key is id, name, label, exited, status, ancestor, before or since")
-}
-
-func newPsRow(l libpod.Listed, whole bool) psRow {
-	id, command := l.ID[:12], strings.Join(l.Config.Process.Args, " ")
-	if whole {
-		id = l.ID
-	} else if len(command) > 20 {
-		command = command[:19] + "…"
+	if l.Health.Status == monitor.Starting {
+		return " (health: starting)"
 	}
-	image := l.Image
-	if image == "" {
-		image = l.ImageID[:min(12, len(l.ImageID))]
-	}
-	var labels, mounts []string
-	for k, v := range l.Labels {
-		labels = append(labels, k+"="+v)
-	}
-	slices.Sort(labels)
-	for _, m := range l.Config.Mounts.List {
-		if m.Source != "" {
-			mounts = append(mounts, m.Source)
-		}
-	}
-	return psRow{
-		Command: strconv.Quote(command), CreatedAt: l.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"), ID: id, Image: image,
-		Labels: strings.Join(labels, ","), LocalVolumes: "0", Mounts: strings.Join(mounts, ","), Names: l.Name,
-		Networks: l.Config.Namespaces.Network, RunningFor: units.HumanDuration(time.Since(l.Created)) + " ago",
-		State: string(l.Status.State), Status: statusText(l.Status),
-	}
+	return " (" + l.Health.Status + ")"
 }
 
 // statusText is Docker's wording.
@@ -178,8 +129,10 @@ func statusText(s libpod.Status) string {
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt))
 	case libpod.Paused:
 		return "Up " + units.HumanDuration(time.Since(s.Run.StartedAt)) + " (Paused)"
+	case libpod.Restarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	case libpod.Exited:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	}
-	return "Created"
+	return strings.ToUpper(string(s.State[:1])) + string(s.State[1:])
 }

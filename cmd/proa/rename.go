@@ -11,7 +11,7 @@ func newRenameCommand(a *app) *cli.Command {
 		Name:      "rename",
 		Usage:     "give a container another name",
 		ArgsUsage: "CONTAINER NAME",
-		Action: func(c *cli.Context) error {
+		Action: objectErrors(func(c *cli.Context) error {
 			if c.NArg() != 2 {
 				return fmt.Errorf("rename takes a container and its new name, not %d arguments", c.NArg())
 			}
@@ -24,6 +24,6 @@ func newRenameCommand(a *app) *cli.Command {
 				return err
 			}
 			return e.Rename(ctr, c.Args().Get(1))
-		},
+		}),
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/proa-containers/proa/libpod"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -33,18 +35,27 @@ func (s *session) attach(ctx context.Context) (monitor.Exit, error) {
 		return monitor.Exit{}, err
 	}
 	defer restore()
+	ctx, hangUp := context.WithCancelCause(ctx)
+	defer hangUp(nil)
 	if s.sigProxy {
-		defer s.proxySignals()()
+		defer s.proxySignals(hangUp)()
 	}
 	streams := libpod.Streams{Out: s.out, Err: s.err}
-	if s.stdin {
+	if s.stdin && s.ctr.Log.Driver != "passthrough" { // there the container reads it itself
 		streams.In = s.app.in
 		if s.ctr.Terminal {
 			streams.DetachKeys = s.keys
 		}
 	}
-	return libpod.Stream(ctx, s.conn, streams)
+	exit, err := libpod.Stream(ctx, s.conn, streams)
+	if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
+		err = errHungUp
+	}
+	return exit, err
 }
+
+// errHungUp says that the user's terminal went away: the container goes on.
+var errHungUp = errors.New("the terminal was hung up")
 
 // raw puts the user's terminal in raw mode for a container with one of its own, and follows its size.
 func (s *session) raw() (restore func(), err error) {
@@ -92,22 +103,49 @@ func terminalSize(fd int) monitor.Size {
 	return monitor.Size{Width: ws.Col, Height: ws.Row}
 }
 
+// proxyLater is when the rarer signals are handed on as well: Go takes a thread's turn for each, milliseconds for all, in
+// which a short container has ended.
+const proxyLater = 20 * time.Millisecond
+
 // proxySignals hands every signal that reaches proa to the container. SIGURG is Go's own, SIGCHLD and SIGPIPE are
-// proa's, and those of job control act on proa as on any process.
-func (s *session) proxySignals() (stop func()) {
+// proa's, and those of job control act on proa as on any process. With its terminal proa goes too, whatever the container
+// makes of the signal.
+func (s *session) proxySignals(hangUp func(error)) (stop func()) {
+	terminals := slices.DeleteFunc([]int{0, 1, 2}, func(fd int) bool { return !term.IsTerminal(fd) })
+	gone := func(fd int) bool {
+		_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err == unix.EIO
+	}
 	all := make(chan os.Signal, 32)
-	signal.Notify(all)
-	signal.Reset(syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT)
+	signal.Notify(all, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	later := time.AfterFunc(proxyLater, func() { signal.Notify(all, rareSignals()...) })
 	go func() {
 		for sig := range all {
-			switch num := sig.(syscall.Signal); num {
-			case syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGWINCH:
-			default:
-				s.engine.Kill(s.ctr, unix.SignalName(num))
+			s.engine.Kill(s.ctr, unix.SignalName(sig.(syscall.Signal)))
+			if sig == syscall.SIGHUP && slices.ContainsFunc(terminals, gone) {
+				hangUp(errHungUp)
 			}
 		}
 	}()
-	return func() { signal.Stop(all); close(all) }
+	return func() {
+		later.Stop()
+		signal.Stop(all)
+	}
+}
+
+// rareSignals are those that proxySignals hands on beside the common ones.
+func rareSignals() []os.Signal {
+	var out []os.Signal
+	for n := syscall.Signal(1); n <= 64; n++ {
+		switch n {
+		case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
+			syscall.SIGURG, syscall.SIGCHLD, syscall.SIGPIPE, syscall.SIGWINCH,
+			syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU, syscall.SIGCONT, syscall.SIGKILL, syscall.SIGSTOP:
+		default:
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // attachContext is ctx, but where signals go to the container they do not end proa.
@@ -123,6 +161,8 @@ func ended(exit monitor.Exit, err error) error {
 	switch {
 	case errors.Is(err, libpod.ErrDetached):
 		return nil
+	case errors.Is(err, errHungUp):
+		return &exitError{code: 128 + int(syscall.SIGHUP)}
 	case errors.Is(err, syscall.EPIPE):
 		return &exitError{code: 128 + int(syscall.SIGPIPE)}
 	case err != nil:

@@ -13,7 +13,7 @@ func newSystemCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:        "system",
 		Usage:       "look after proa itself",
-		Subcommands: []*cli.Command{newSystemCheckCommand(a)},
+		Subcommands: []*cli.Command{newSystemBootCommand(a), newSystemCheckCommand(a)},
 	}
 }
 

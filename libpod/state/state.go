@@ -204,5 +204,5 @@ func (s *Store) Find(ref string) (Record, error) {
 	case 1:
 		return prefixed[0], nil
 	}
-	return Record{}, fmt.Errorf("%w: %q", ErrAmbiguous, ref)
+	return Record{}, fmt.Errorf("%w: %q; give more of it, or the name", ErrAmbiguous, ref)
 }

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -17,12 +18,10 @@ type Embryo struct {
 	flags uintptr
 }
 
-// Conceive forks an init with new namespaces of the given CLONE_NEW* flags, in the cgroup v2 directory cgroup if it is not
-// nil. CLONE_NEWUSER needs id maps, which are part of a plan: it is an error.
+// Conceive forks an init with new namespaces of the given CLONE_NEW* flags, of which it makes those itself that clone(2)
+// can't, in the cgroup v2 directory cgroup if it is not nil. The id maps of a user namespace follow with the plan.
 func Conceive(initFD *os.File, flags uintptr, cgroup *os.File) (*Embryo, error) {
-	if flags&^cloned != 0 || flags&unix.CLONE_NEWUSER != 0 {
-		return nil, fmt.Errorf("start an init ahead of its plan: namespaces %#x can't be made yet", flags)
-	}
+	flags &= cloned
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("make a socket for the container's init: %w", err)
@@ -53,7 +52,7 @@ func (e *Embryo) Discard() {
 
 // fits tells whether the embryo can become what c wants.
 func (e *Embryo) fits(c *Config, flags uintptr, joins []join) bool {
-	return e.flags == flags && len(joins)+len(c.Preserve)+len(c.IDMaps) == 0 && c.Fifo == nil
+	return e.flags == flags && len(joins)+len(c.Preserve)+len(c.IDMaps) == 0 && c.Fifo == nil && !c.Plan.Late
 }
 
 // deliver hands the plan over and holds the conversation with the init, which is discarded if it fails.
@@ -79,9 +78,17 @@ func (e *Embryo) send(c *Config) error {
 		return err
 	}
 	defer null.Close()
-	p := *c.Plan
-	p.FDs = plan.FDs{}
-	mem, err := planFile(&p)
+	encoded := c.Encoded
+	if encoded == nil {
+		var b bytes.Buffer
+		p := *c.Plan
+		p.FDs = plan.FDs{}
+		if err := p.Encode(&b); err != nil {
+			return err
+		}
+		encoded = b.Bytes()
+	}
+	mem, err := memFile(encoded)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type Config struct {
 	// InitFD is proa-init, in a sealed memfd or any file.
 	InitFD *os.File
 	Plan   *plan.Plan
+	// Encoded is the plan as it was encoded, in place of Plan: an embryo gets it as it is.
+	Encoded []byte
 	// RootFD is the root filesystem as a detached mount; nil to use Plan.Root.Path. For Exec it is the container's root
 	// directory, needed where the container has no mount namespace of its own.
 	RootFD                *os.File
@@ -88,6 +90,13 @@ const cloned = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.C
 // Start starts a container. The error is a *plan.Error when the init could not perform the plan; nothing of the
 // container is left then.
 func Start(c *Config) (*Process, error) {
+	if c.Plan == nil {
+		p, err := plan.Outline(c.Encoded)
+		if err != nil {
+			return nil, err
+		}
+		c.Plan = p
+	}
 	var flags uintptr
 	var joins []join
 	defer func() { closeJoins(joins) }()
@@ -117,6 +126,13 @@ func Start(c *Config) (*Process, error) {
 			return e.deliver(c)
 		}
 		e.Discard()
+	}
+	if c.Encoded != nil {
+		p, err := plan.Decode(c.Encoded)
+		if err != nil {
+			return nil, err
+		}
+		c.Plan = p
 	}
 	return c.launch("init", flags, joins)
 }
@@ -300,12 +316,17 @@ func planFile(p *plan.Plan) (*os.File, error) {
 	if err := p.Encode(&b); err != nil {
 		return nil, err
 	}
+	return memFile(b.Bytes())
+}
+
+// memFile is an encoded plan as a memfd.
+func memFile(b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("proa-plan", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make a memfd for the plan: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "plan")
-	if _, err := f.Write(b.Bytes()); err != nil {
+	if _, err := f.Write(b); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write the plan: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proa-containers/proa/oci/driver"
+	"github.com/proa-containers/proa/oci/monitor/event"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -27,7 +28,8 @@ import (
 //	   |                           |   Exited                     |
 //	   |                           |----------------------------->|  cleans up
 //
-// The starter's own socket, when it stays attached, becomes a client like any other.
+// A container that its policy starts again ends so for its clients as well, with Restarting in the Exit: who wants to see
+// the next run connects again. The starter's own socket, when it stays attached, becomes a client like any other.
 //
 // A starter that goes away before Configure takes the monitor and the init with it.
 const (
@@ -43,10 +45,12 @@ const (
 	Started  byte = 's' // monitor to starter: a JSON Init
 	Failed   byte = 'f' // monitor to starter: a JSON Failure
 	Exited   byte = 'x' // monitor to client: a JSON Exit, the last packet
+	Update   byte = 'u' // client to monitor: a JSON Change
+	Probe    byte = 'b' // client to monitor: make a health check now; monitor to that client: a JSON HealthResult
 )
 
 // MaxPayload is the most bytes of a stream in one packet.
-const MaxPayload = 32 << 10
+const MaxPayload = 64 << 10
 
 // The descriptors that the monitor is started with.
 const (
@@ -64,10 +68,14 @@ type Embryo struct {
 
 // The files in Config.Dir.
 const (
-	LockFile   = "monitor.lock" // POSIX lock held by the live monitor; holds a JSON Init once there is one, without StartedAt
-	InitFile   = "init"         // a JSON Init, written when the command runs
-	ExitFile   = "exit"         // a JSON Exit, written when it ended
-	AttachFile = "attach"       // the socket for clients
+	LockFile    = "monitor.lock" // POSIX lock held by the live monitor; holds a JSON Init, without StartedAt, once there is one
+	InitFile    = "init"         // a JSON Init, written when the command runs
+	ExitFile    = "exit"         // a JSON Exit, written when it ended for good
+	RestartFile = "restarts"     // a JSON Restarts, once the policy has had the container started again
+	StayFile    = "stay"         // made by who ends the container and wants it to stay so, before the signal
+	HealthFile  = "health"       // a JSON HealthState, of a container with a health check
+	AttachFile  = "attach"       // the socket for clients
+	StartFile   = "start"        // a fifo: a command that is held back runs when it is read, as package plan describes
 )
 
 // Config is what a monitor is started with.
@@ -82,19 +90,27 @@ type Config struct {
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
-	Stdin      bool     // keep standard input open
-	Attached   bool     // the starter stays on its socket as a client
+	Stdin      bool    // keep standard input open
+	Hold       bool    `json:",omitempty"` // hold the command back until StartFile is read
+	Attached   bool    // the starter stays on its socket as a client
+	Restart    Policy  `json:",omitzero"`
+	Health     *Health `json:",omitempty"`
+	Events     event.Source
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
 }
 
 // Log says where the container's output is written.
 type Log struct {
-	Driver   string // k8s-file, json-file, passthrough or none
-	Path     string `json:",omitempty"`
+	Driver   string // k8s-file, json-file, journald, passthrough or none
+	Path     string `json:",omitempty"` // of the file, or of the journal's socket
 	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
+	// Attrs are the details that json-file keeps with each line, or the fields of journald's entries.
+	Attrs map[string]string `json:",omitempty"`
+	// Options that the engine makes Attrs of.
+	Options map[string]string `json:",omitempty"`
 }
 
 // Size of a terminal, in characters.
@@ -105,6 +121,7 @@ type Init struct {
 	PID       int
 	StartTime uint64 // field 22 of /proc/PID/stat, clock ticks since boot: tells a taken pid
 	StartedAt time.Time
+	Held      bool `json:",omitempty"` // as long as StartFile is there, the command does not run yet
 }
 
 // Exit is how the container ended.
@@ -112,6 +129,8 @@ type Exit struct {
 	Code       int // the exit status, or 128 plus the signal
 	OOMKilled  bool
 	FinishedAt time.Time
+	Error      string `json:",omitempty"` // why it could not be started again
+	Restarting bool   `json:",omitempty"` // it is about to be started again
 }
 
 // Failure is why the container did not start.

@@ -111,10 +111,14 @@ func (c *Conn) Accept() (*Conn, error) {
 
 // Send writes one packet; it blocks while the peer's buffer is full.
 func (c *Conn) Send(kind byte, payload []byte) error {
+	return c.SendPacket(append([]byte{kind}, payload...))
+}
+
+// SendPacket writes one packet, its kind first; it blocks while the peer's buffer is full.
+func (c *Conn) SendPacket(packet []byte) error {
 	var err error
-	k := []byte{kind}
 	e := c.raw.Write(func(s uintptr) bool {
-		_, err = unix.SendmsgBuffers(int(s), [][]byte{k, payload}, nil, nil, unix.MSG_NOSIGNAL)
+		err = unix.Sendto(int(s), packet, unix.MSG_NOSIGNAL, nil)
 		return err != unix.EAGAIN
 	})
 	if e != nil {
@@ -149,6 +153,9 @@ func (c *Conn) ReceiveFiles(buf []byte) (kind byte, payload []byte, files []*os.
 	var n, oobn int
 	e := c.raw.Read(func(s uintptr) bool {
 		n, oobn, _, _, err = unix.Recvmsg(int(s), buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.ECONNRESET {
+			n, oobn, _, _, err = unix.Recvmsg(int(s), buf, oob, unix.MSG_CMSG_CLOEXEC)
+		}
 		return err != unix.EAGAIN
 	})
 	switch {
@@ -191,6 +198,10 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 	var err error
 	e := c.raw.Read(func(s uintptr) bool {
 		n, _, err = unix.Recvfrom(int(s), buf, 0)
+		if err == unix.ECONNRESET {
+			// A peer that leaves something unread when it ends makes this error, ahead of what it has sent before.
+			n, _, err = unix.Recvfrom(int(s), buf, 0)
+		}
 		return err != unix.EAGAIN
 	})
 	switch {
@@ -209,3 +220,11 @@ func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }
+
+// End says that nothing more will be sent; what was sent is still read by the peer, which then closes.
+func (c *Conn) End() {
+	c.raw.Write(func(s uintptr) bool {
+		unix.Shutdown(int(s), unix.SHUT_WR)
+		return true
+	})
+}

@@ -41,15 +41,10 @@ func newCgroup(id string, spec *specs.Spec, systemd, rootless bool) (cgroups.Man
 	// Attaching a device program needs privilege over the host's devices, which a user namespace denies anyway.
 	conv.SkipDevices = rootless
 	cg := &cgroups.Cgroup{Resources: conv, Systemd: systemd, Rootless: rootless}
-	switch {
-	case systemd:
+	if systemd {
 		err = nameUnit(cg, id, path)
-	case path == "":
-		cg.Path = filepath.Join(base, id)
-	case filepath.IsAbs(path):
-		cg.Path = path
-	default:
-		cg.Path = filepath.Join(base, path)
+	} else {
+		cg.Path = cgroupPath(id, path, base)
 	}
 	if err != nil {
 		return nil, err
@@ -59,6 +54,18 @@ func newCgroup(id string, spec *specs.Spec, systemd, rootless bool) (cgroups.Man
 		return nil, fmt.Errorf("prepare the container's cgroup: %w", err)
 	}
 	return m, nil
+}
+
+// cgroupPath is where a cgroup manager other than systemd's puts the container, by linux.cgroupsPath of config.json.
+func cgroupPath(id, path, base string) string {
+	switch {
+	case path == "":
+		return filepath.Join(base, id)
+	case filepath.IsAbs(path):
+		return path
+	default:
+		return filepath.Join(base, path)
+	}
 }
 
 // nameUnit reads a cgroupsPath of the form SLICE:PREFIX:NAME.
@@ -77,8 +84,9 @@ func nameUnit(cg *cgroups.Cgroup, id, path string) error {
 
 // birthplace makes the cgroup before its first process, which clone(2) then puts there: to move a process later
 // waits for an RCU grace period, ten times what all of the rest takes. Nil where that can't be: cgroup v1 has no such
-// clone, systemd wants to know the process, and the kernel refuses a threaded cgroup.
-func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
+// clone, systemd wants to know the process, and the kernel refuses a threaded cgroup. made is the directory if it is
+// there already.
+func birthplace(rec *Record, m cgroups.Manager, made *os.File) (*os.File, error) {
 	cfg, err := m.GetCgroups()
 	if err != nil {
 		return nil, err
@@ -87,18 +95,23 @@ func birthplace(rec *Record, m cgroups.Manager) (*os.File, error) {
 		return nil, nil
 	}
 	dir := m.Path("")
-	if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
-		return nil, fmt.Errorf("make the container's cgroup: %w", err)
-	}
-	if readLine(filepath.Join(dir, "cgroup.type")) != "domain" {
-		return nil, nil
+	f := made
+	if f == nil {
+		if err := fs2.CreateCgroupPath(dir, cfg); err != nil {
+			return nil, fmt.Errorf("make the container's cgroup: %w", err)
+		}
+		if readLine(filepath.Join(dir, "cgroup.type")) != "domain" {
+			return nil, nil
+		}
+		if f, err = os.Open(dir); err != nil {
+			return nil, fmt.Errorf("open the container's cgroup: %w", err)
+		}
 	}
 	if err := m.Set(cfg.Resources); err != nil {
+		if made == nil {
+			f.Close()
+		}
 		return nil, limitError(m, rec.Config.Linux.Resources, err)
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the container's cgroup: %w", err)
 	}
 	return f, nil
 }
@@ -160,6 +173,16 @@ func loadCgroup(r *Record) (cgroups.Manager, error) {
 		return nil, fmt.Errorf("open the container's cgroup: %w", err)
 	}
 	return m, nil
+}
+
+// leftCgroup is loadCgroup where a rmdir does not do: most containers leave an empty cgroup v2, and nothing else in it.
+func leftCgroup(r *Record) (cgroups.Manager, error) {
+	if dir := r.CgroupPaths[""]; dir != "" && !r.Systemd && r.Config.Linux != nil && r.hasOwn(specs.PIDNamespace) {
+		if err := unix.Rmdir(dir); err == nil || err == unix.ENOENT {
+			return nil, nil
+		}
+	}
+	return loadCgroup(r)
 }
 
 // needCgroup is loadCgroup for verbs that can do nothing without one.

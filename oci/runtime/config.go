@@ -42,6 +42,14 @@ func newConfig(s *specs.Spec) *Config {
 
 // LoadSpec reads a bundle's config.json.
 func LoadSpec(bundle string) (*specs.Spec, error) {
+	b, err := readConfig(bundle)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(b, bundle)
+}
+
+func readConfig(bundle string) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the bundle %q has no config.json; make one with the spec command", bundle)
@@ -49,6 +57,10 @@ func LoadSpec(bundle string) (*specs.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the bundle's configuration: %w", err)
 	}
+	return b, nil
+}
+
+func parseConfig(b []byte, bundle string) (*specs.Spec, error) {
 	c := new(Config)
 	if err := json.Unmarshal(b, c); err != nil {
 		return nil, fmt.Errorf("read %q: %w", filepath.Join(bundle, "config.json"), err)

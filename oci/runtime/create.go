@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
@@ -65,49 +64,66 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 	if opts.Bundle, err = filepath.Abs(opts.Bundle); err != nil {
 		return nil, nil, err
 	}
-	spec, err := LoadSpec(opts.Bundle)
+	config, err := readConfig(opts.Bundle)
 	if err != nil {
 		return nil, nil, err
-	}
-	host := HostOptions()
-	host.Bundle, host.NoPivot, host.CompileSeccomp = opts.Bundle, opts.NoPivot, r.CompileSeccomp
-	p, err := NewPlan(spec, host)
-	if err != nil {
-		return nil, nil, err
-	}
-	if spec.Process == nil && !opts.Wait {
-		return nil, nil, errors.New("config.json: process is missing")
-	}
-	if err := checkRoot(p.Root.Path); err != nil {
-		return nil, nil, err
-	}
-	if p.Process.Terminal && opts.Console == nil {
-		return nil, nil, errors.New("config.json asks for a terminal: give --console-socket, or set process.terminal to false")
 	}
 	dir, err := r.reserve(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	u.add(func() { _ = os.RemoveAll(dir) })
+	l := &launching{prog: prog, opts: opts}
+	defer l.close()
+	u.add(l.discard)
+	l.hurry(id, config, r.SystemdCgroup)
+	spec, err := parseConfig(config, opts.Bundle)
+	if err != nil {
+		return nil, nil, err
+	}
+	if spec.Process == nil && !opts.Wait {
+		return nil, nil, errors.New("config.json: process is missing")
+	}
+	host := HostOptions()
+	host.Bundle, host.NoPivot, host.CompileSeccomp = opts.Bundle, opts.NoPivot, r.CompileSeccomp
 	rec = &Record{
 		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
-		Rootfs: p.Root.Path, Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
+		Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
+	}
+	if rec.made, err = os.Stat(dir); err != nil {
+		return nil, nil, err
 	}
 	made := rec // rec is nil by the time of the undoing
+	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.rec, l.cg = rec, cg
+	if cg != nil {
+		u.add(func() { l.discard(); _ = cg.Destroy(); made.removeParents() })
+		rec.noteParents(cg)
+		if l.birth, err = birthplace(rec, cg, l.birth); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err := NewPlan(spec, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	rec.Rootfs = p.Root.Path
+	if err := checkRoot(p.Root.Path); err != nil {
+		return nil, nil, err
+	}
+	if p.Process.Terminal && opts.Console == nil {
+		return nil, nil, errors.New("config.json asks for a terminal: give --console-socket, or set process.terminal to false")
+	}
 	if p.SharedMounts() {
 		if err := rec.noteRoot(); err != nil {
 			return nil, nil, err
 		}
 		u.add(func() { _ = made.unmountRoot() })
 	}
-	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
-	if err != nil {
-		return nil, nil, err
-	}
-	if cg != nil {
-		u.add(func() { _ = cg.Destroy(); made.removeParents() })
-	}
-	proc, err = r.launch(rec, p, cg, prog, opts)
+	proc, err = r.launch(l, p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,8 +152,9 @@ func checkRoot(path string) error {
 }
 
 // launch starts the init and writes the record before the hooks that may ask for it.
-func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *program, opts CreateOptions) (*launch.Process, error) {
-	prog, err := init.file()
+func (r *Runtime) launch(l *launching, p *plan.Plan) (*launch.Process, error) {
+	rec, cg, opts := l.rec, l.cg, l.opts
+	prog, err := l.prog.file()
 	if err != nil {
 		return nil, err
 	}
@@ -172,17 +189,13 @@ func (r *Runtime) launch(rec *Record, p *plan.Plan, cg cgroups.Manager, init *pr
 	}
 	c.IDMaps = maps
 	if cg != nil {
-		rec.noteParents(cg)
-		if c.CgroupFD, err = birthplace(rec, cg); err != nil {
-			return nil, err
-		}
-		if c.CgroupFD != nil {
-			defer c.CgroupFD.Close()
+		if c.CgroupFD = l.birth; c.CgroupFD != nil {
 			rec.CgroupPaths = cg.GetPaths()
 		} else {
 			p.Prepare = true
 		}
 	}
+	c.Embryo = l.embryo()
 	w := recordWriter{store: r.Store, rec: rec}
 	c.Prepare = func(pid int) error {
 		if p.Prepare {

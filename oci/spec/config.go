@@ -12,7 +12,7 @@ type Config struct {
 	Security   Security
 	Mounts     Mounts
 	Resources  Resources
-	Health     *Health `json:",omitempty"` // as the image has it
+	Health     *Health `json:",omitempty"`
 }
 
 // Process is what runs.
@@ -63,14 +63,30 @@ type Mounts struct {
 	List         []Mount  `json:",omitempty"`
 	Devices      []Device `json:",omitempty"`
 	ShmSize      int64    `json:",omitempty"` // bytes; 0: 64 MiB
+	VolumesFrom  []string `json:",omitempty"` // CONTAINER[:OPTIONS], whose mounts are in List when the container is made
+	ImageVolumes string   `json:",omitempty"` // what an image's volumes become: "" a volume each, "tmpfs" or "ignore"
 }
 
 // Mount is a --volume, --mount or --tmpfs.
 type Mount struct {
-	Type    string   // bind or tmpfs
+	Type    string   // bind, tmpfs or volume
 	Source  string   `json:",omitempty"` // absolute
 	Target  string   // absolute
 	Options []string `json:",omitempty"` // in mount(8)'s words
+	Chown   bool     `json:",omitempty"` // U: give the content to the container's user at each start
+	Volume  *Volume  `json:",omitempty"` // of the type volume
+}
+
+// Volume is what a mount says of its volume.
+type Volume struct {
+	Name      string            `json:",omitempty"` // empty until the container is made: one of its own
+	Anonymous bool              `json:",omitempty"` // it goes with the container
+	Inherited bool              `json:",omitempty"` // by --volumes-from, or of the image
+	NoCopy    bool              `json:",omitempty"` // leave out the copy of the image's content
+	Subpath   string            `json:",omitempty"` // the part of the volume to mount
+	Labels    map[string]string `json:",omitempty"` // and options, of a volume that is to be made
+	Options   map[string]string `json:",omitempty"`
+	Mounted   bool              `json:",omitempty"` // the volume is mounted while containers use it
 }
 
 // Device is a --device.
@@ -83,21 +99,40 @@ type Device struct {
 type Resources struct {
 	Memory     int64   `json:",omitempty"` // bytes
 	MemorySwap int64   `json:",omitempty"` // bytes, memory included; -1 unlimited
+	Reserved   int64   `json:",omitempty"` // bytes of memory that are reclaimed last
 	CPUs       float64 `json:",omitempty"`
+	CPUPeriod  uint64  `json:",omitempty"` // microseconds, in place of CPUs
+	CPUQuota   int64   `json:",omitempty"` // microseconds in each period
 	CPUShares  uint64  `json:",omitempty"`
 	CPUSet     string  `json:",omitempty"`
+	CPUSetMems string  `json:",omitempty"`
 	PidsLimit  int64   `json:",omitempty"`
 }
 
 // Set tells whether a limit is asked for.
 func (r Resources) Set() bool { return r != Resources{} }
 
-// Health is the image's health check, kept for inspect.
+// Health is how the container's health is checked; what is zero is the image's, or Docker's default. Test is Docker's
+// with CMD, CMD-SHELL or NONE first, or HTTP and a URL, or TCP and an address.
 type Health struct {
-	Test                           []string
+	Test                           []string `json:",omitempty"`
 	Interval, Timeout, StartPeriod time.Duration
+	StartInterval                  time.Duration `json:",omitempty"`
 	Retries                        int
+	OnFailure                      string `json:",omitempty"` // kill, restart or stop
 }
+
+// The first words of Health.Test.
+const (
+	HealthCommand = "CMD"
+	HealthShell   = "CMD-SHELL"
+	HealthNone    = "NONE"
+	HealthHTTP    = "HTTP"
+	HealthTCP     = "TCP"
+)
+
+// Checks tells whether there is something to check.
+func (h *Health) Checks() bool { return h != nil && len(h.Test) > 0 && h.Test[0] != HealthNone }
 
 // Env are the facts about this host and run that the conversion needs.
 type Env struct {
@@ -111,5 +146,12 @@ type Env struct {
 	Annotations map[string]string
 	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
 	Namespace func(container, kind string) (string, error)
-	Devices   []Device // the host's devices, for a privileged container
+	Devices   []Device                // the host's devices, for a privileged container
+	Volumes   map[string]VolumeSource // by the target of the mount
+}
+
+// VolumeSource is where a volume's content is on the host.
+type VolumeSource struct {
+	Path    string
+	Options []string // of the mount, before those of the container's
 }

@@ -17,6 +17,12 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 // defaultShm is the size of /dev/shm in bytes, Docker's.
 const defaultShm = 64 << 20
 
+// cpuPeriod is the microseconds in which a container may run for its quota, Docker's; defaultShares are everyone's.
+const (
+	cpuPeriod     = 100000
+	defaultShares = 1024
+)
+
 // New is the runtime configuration of a container. The seccomp section is left out: the filter is compiled beside it.
 func New(cfg Config, env Env) (*specs.Spec, error) {
 	g := generate.NewFromSpec(&specs.Spec{Version: specs.Version, Process: &specs.Process{}, Root: &specs.Root{}, Linux: &specs.Linux{}})
@@ -187,8 +193,11 @@ func (s Security) Paths() (mask, ro []string) {
 }
 
 func resources(g *generate.Generator, cfg Config, env Env) {
-	r := cfg.Resources
 	g.SetLinuxCgroupsPath(env.CgroupPath)
+	limits(g, cfg.Resources)
+}
+
+func limits(g *generate.Generator, r Resources) {
 	if r.Memory != 0 {
 		g.SetLinuxResourcesMemoryLimit(r.Memory)
 		swap := r.MemorySwap
@@ -198,8 +207,20 @@ func resources(g *generate.Generator, cfg Config, env Env) {
 		g.SetLinuxResourcesMemorySwap(swap)
 	}
 	if r.CPUs != 0 {
-		g.SetLinuxResourcesCPUPeriod(100000)
-		g.SetLinuxResourcesCPUQuota(int64(r.CPUs * 100000))
+		g.SetLinuxResourcesCPUPeriod(cpuPeriod)
+		g.SetLinuxResourcesCPUQuota(int64(r.CPUs * cpuPeriod))
+	}
+	if r.CPUPeriod != 0 {
+		g.SetLinuxResourcesCPUPeriod(r.CPUPeriod)
+	}
+	if r.CPUQuota != 0 {
+		g.SetLinuxResourcesCPUQuota(r.CPUQuota)
+	}
+	if r.CPUSetMems != "" {
+		g.SetLinuxResourcesCPUMems(r.CPUSetMems)
+	}
+	if r.Reserved != 0 {
+		g.SetLinuxResourcesMemoryReservation(r.Reserved)
 	}
 	if r.CPUShares != 0 {
 		g.SetLinuxResourcesCPUShares(r.CPUShares)
@@ -210,6 +231,27 @@ func resources(g *generate.Generator, cfg Config, env Env) {
 	if r.PidsLimit != 0 {
 		g.SetLinuxResourcesPidsLimit(r.PidsLimit)
 	}
+}
+
+// Limits are the limits of a running container that had those of old and is to have r's: what is no more is unlimited.
+func Limits(r, old Resources) *specs.LinuxResources {
+	g := generate.NewFromSpec(&specs.Spec{Linux: &specs.Linux{}})
+	if r.Memory == 0 && old.Memory != 0 {
+		g.SetLinuxResourcesMemoryLimit(-1)
+		g.SetLinuxResourcesMemorySwap(-1)
+	}
+	if r.CPUs == 0 && (old.CPUs != 0 || old.CPUQuota != 0 || old.CPUPeriod != 0) {
+		g.SetLinuxResourcesCPUPeriod(cpuPeriod)
+		g.SetLinuxResourcesCPUQuota(-1)
+	}
+	if r.CPUShares == 0 && old.CPUShares != 0 {
+		g.SetLinuxResourcesCPUShares(defaultShares)
+	}
+	if r.PidsLimit == 0 && old.PidsLimit != 0 {
+		g.SetLinuxResourcesPidsLimit(-1)
+	}
+	limits(&g, r)
+	return g.Config.Linux.Resources
 }
 
 // Exec is the process section of a further process in a container whose own is init: its environment with env over

@@ -55,7 +55,7 @@ func TestNew(t *testing.T) {
 			{Type: "bind", Source: "/a", Target: "/srv/a/b", Options: []string{"ro"}}, {Type: "tmpfs", Target: "/srv", Options: []string{"exec", "size=1m"}},
 			{Type: "bind", Source: "/h", Target: "/etc/hosts", Options: []string{"bind", "rslave"}},
 		}}}},
-		"resources": {cfg: Config{Resources: Resources{Memory: 64 << 20, CPUs: 1.5, CPUShares: 512, CPUSet: "0-1", PidsLimit: 100}},
+		"resources": {cfg: Config{Resources: Resources{Memory: 64 << 20, CPUs: 1.5, CPUShares: 512, CPUSet: "0-1", PidsLimit: 100, Reserved: 32 << 20, CPUSetMems: "0"}},
 			env: func(e *Env) { e.CgroupPath = "/proa/c" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestNewRefuses(t *testing.T) {
 		"duplicate mount point": {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "/a/"}, {Type: "tmpfs", Target: "/a"}}}},
 		"relative":              {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "relative"}}}},
 		`target "/.."`:          {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "/.."}}}},
-		"unknown mount type":    {Mounts: Mounts{List: []Mount{{Type: "volume", Target: "/a"}}}},
+		"unknown mount type":    {Mounts: Mounts{List: []Mount{{Type: "floppy", Target: "/a"}}}},
 	} {
 		if _, err := New(cfg, testEnv()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New(%+v) = %v, want an error with %q", cfg, err, want)

@@ -15,7 +15,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: attack exe PATH | hunt | syscalls | key | with-key COMMAND [ARGUMENT...]")
+		fmt.Fprintln(os.Stderr, "usage: attack exe PATH | hunt | exchange A B | syscalls | key | with-key COMMAND [ARGUMENT...]")
 		os.Exit(2)
 	}
 	switch os.Args[1] {
@@ -23,6 +23,8 @@ func main() {
 		overwrite(os.Args[2])
 	case "hunt":
 		hunt()
+	case "exchange":
+		exchange(os.Args[2], os.Args[3])
 	case "syscalls":
 		syscalls()
 	case "key":
@@ -128,6 +130,22 @@ func hunt() {
 	fmt.Println("tries", tries)
 	fmt.Println("opened", opened)
 	fmt.Println("written", written)
+}
+
+// exchange swaps two files as fast as it can.
+func exchange(a, b string) {
+	fmt.Println("ready")
+	for n := 0; ; n++ {
+		if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+			report("exchange", err)
+			os.Exit(1)
+		}
+		if n%1000 == 0 {
+			if _, err := os.Stat("/tmp/stop"); err == nil {
+				return
+			}
+		}
+	}
 }
 
 // syscalls tries what the default seccomp profile and capabilities deny.

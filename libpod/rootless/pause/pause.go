@@ -41,7 +41,7 @@ func Run(path string) error {
 	}
 	conv.Close()
 	unix.Close(3)
-	debug.FreeOSMemory()
+	debug.SetGCPercent(-1) // a collection, of which one comes every two minutes, needs more memory than there is to collect
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT)

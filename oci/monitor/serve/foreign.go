@@ -25,9 +25,10 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 	if err == nil {
 		if err = rt.Start(); err == nil {
 			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
+			if s.cfg.Health != nil { // its checks are this process's children as well
+				s.await = func() (syscall.WaitStatus, error) { return awaitOne(init.PID) }
+			}
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
-			s.hold(init.PID)
-			dropStreams()
 			init.StartedAt = time.Now()
 			return init, nil
 		}
@@ -51,7 +52,7 @@ func (s *server) createForeign(rt driver.Runtime) (*monitor.Init, error) {
 		return nil, s.complete(err)
 	}
 	if p.Console != nil {
-		s.clients.console = p.Console
+		s.clients.setConsole(p.Console)
 		s.parent = []*os.File{p.Console}
 	}
 	start, err := launch.StartTime(p.PID)
@@ -83,6 +84,20 @@ func awaitChild(pid int) (syscall.WaitStatus, error) {
 			return 0, errors.Join(fmt.Errorf("waiting for process %d: it is no child", pid), awaitEnd(pid))
 		case got == pid:
 			return syscall.WaitStatus(ws), nil
+		}
+	}
+}
+
+// awaitOne waits for the child pid alone.
+func awaitOne(pid int) (syscall.WaitStatus, error) {
+	for {
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(pid, &ws, 0, nil)
+		switch {
+		case err == nil:
+			return syscall.WaitStatus(ws), nil
+		case err != unix.EINTR:
+			return 0, errors.Join(fmt.Errorf("waiting for process %d: it is no child", pid), awaitEnd(pid))
 		}
 	}
 }

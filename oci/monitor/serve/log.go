@@ -1,8 +1,6 @@
 package serve
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,40 +10,70 @@ import (
 	"unicode/utf8"
 
 	"github.com/proa-containers/proa/oci/monitor"
+	"golang.org/x/sys/unix"
 )
 
-// logger writes the container's output to its log file.
+// logger keeps the container's output.
 type logger interface {
-	// write appends a chunk of one stream, "stdout" or "stderr".
+	// write appends a chunk of one stream, "stdout" or "stderr". What can't be kept is told in the log when it can be
+	// again: the container is never held up.
 	write(stream string, chunk []byte) error
+	// release gives back what memory a quiet container does not need.
+	release()
 	close() error
 }
 
 type noLog struct{}
 
 func (noLog) write(string, []byte) error { return nil }
+func (noLog) release()                   {}
 func (noLog) close() error               { return nil }
 
 func openLog(l monitor.Log) (logger, error) {
-	var encode func(buf *bytes.Buffer, now time.Time, stream string, line []byte)
+	log := &fileLog{opts: l}
 	switch l.Driver {
 	case "none", "passthrough":
 		return noLog{}, nil
+	case "journald":
+		return openJournal(l)
 	case "k8s-file":
-		encode = encodeK8s
+		log.encode = appendK8s
 	case "json-file":
-		encode = encodeJSON
+		log.held = map[string][]byte{}
+		log.attrs = encodeAttrs(l.Attrs)
+		log.encode = log.appendJSON
 	default:
 		return nil, fmt.Errorf("unknown log driver %q", l.Driver)
-	}
-	log := &fileLog{opts: l, encode: encode}
-	if l.Driver == "json-file" {
-		log.held = map[string][]byte{}
 	}
 	if l.Lazy {
 		return log, nil
 	}
 	return log, log.open()
+}
+
+// maxLine is the longest part of a line in one record, as Docker's and CRI's.
+const maxLine = 16 << 10
+
+// flushAt is how much is written at once.
+const flushAt = 64 << 10
+
+// fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
+// nothing is held back and binary output comes back as it was. JSON has text only: there the start of a character waits
+// for its end.
+type fileLog struct {
+	opts   monitor.Log
+	f      *os.File // nil before the first output of a lazy log
+	size   int64    // of the file, without what is in buf
+	held   map[string][]byte
+	attrs  []byte
+	encode func(buf, stamp []byte, stream string, line []byte) []byte
+
+	memory scratch
+	buf    []byte // whole records not yet written, in memory
+	raw    int64  // how much output they are
+	lost   int64  // output that could not be written
+	told   int64  // the part of lost that buf tells of
+	why    error
 }
 
 func (l *fileLog) open() error {
@@ -70,28 +98,24 @@ func (l *fileLog) openLate() error {
 	return l.open()
 }
 
-// fileLog is a log of one record a line. A line that is cut by the end of a chunk becomes a partial record, so that
-// nothing is held back and, in a k8s-file, binary output comes back as it was. JSON has text only: there the start of
-// a character waits for its end.
-type fileLog struct {
-	opts   monitor.Log
-	f      *os.File // nil before the first output of a lazy log
-	size   int64
-	buf    bytes.Buffer
-	held   map[string][]byte // by stream; nil where any byte can be written
-	encode func(*bytes.Buffer, time.Time, string, []byte)
-}
-
 func (l *fileLog) write(stream string, chunk []byte) error {
-	if l.held != nil {
-		if held := l.held[stream]; len(held) > 0 {
-			chunk = append(held, chunk...)
-		}
-		whole := len(chunk) - cutCharacter(chunk)
-		l.held[stream] = bytes.Clone(chunk[whole:])
-		chunk = chunk[:whole]
+	if l.held == nil {
+		return l.writeWhole(stream, chunk)
 	}
-	return l.writeWhole(stream, chunk)
+	var errs error
+	held := l.held[stream]
+	if len(held) > 0 {
+		for len(chunk) > 0 && !utf8.FullRune(held) {
+			held, chunk = append(held, chunk[0]), chunk[1:]
+		}
+		if utf8.FullRune(held) {
+			errs = l.writeWhole(stream, held)
+			held = held[:0]
+		}
+	}
+	whole := len(chunk) - cutCharacter(chunk)
+	l.held[stream] = append(held, chunk[whole:]...)
+	return errors.Join(errs, l.writeWhole(stream, chunk[:whole]))
 }
 
 // cutCharacter is the length of the unfinished UTF-8 character at the end of b.
@@ -107,33 +131,89 @@ func cutCharacter(b []byte) int {
 	return 0
 }
 
+// stampLayout has a fixed width, so that records sort.
+const stampLayout = "2006-01-02T15:04:05.000000000Z07:00"
+
 func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 	if len(chunk) == 0 {
 		return nil
 	}
 	if l.f == nil {
 		if err := l.openLate(); err != nil {
+			l.lose(int64(len(chunk)), err)
 			return err
 		}
 	}
-	now := time.Now()
-	l.buf.Reset()
+	if l.memory == nil {
+		// The longest record: every byte escaped, and once more as base64.
+		l.memory = newScratch(flushAt + 8*maxLine + len(l.attrs) + page)
+	}
+	var at [len(stampLayout)]byte
+	stamp := time.Now().UTC().AppendFormat(at[:0], stampLayout)
+	var errs error
+	if l.lost > 0 {
+		l.told = l.lost
+		note := fmt.Sprintf("proa: %d bytes of output were lost here: %v\n", l.lost, l.why)
+		errs = l.add(stamp, "stderr", []byte(note), 0)
+	}
 	for len(chunk) > 0 {
-		n := bytes.IndexByte(chunk, '\n') + 1
-		if n == 0 {
-			n = len(chunk)
-		}
-		l.encode(&l.buf, now, stream, chunk[:n])
+		n := lineLength(chunk)
+		errs = errors.Join(errs, l.add(stamp, stream, chunk[:n], int64(n)))
 		chunk = chunk[n:]
 	}
-	if l.opts.MaxSize > 0 && l.size > 0 && l.size+int64(l.buf.Len()) > l.opts.MaxSize {
-		if err := l.rotate(); err != nil {
-			return err
-		}
+	return errors.Join(errs, l.flush())
+}
+
+// add appends one record to buf, in the next file if it does not fit in this one.
+func (l *fileLog) add(stamp []byte, stream string, line []byte, raw int64) error {
+	if l.buf == nil {
+		l.buf = l.memory[:0]
 	}
-	n, err := l.f.Write(l.buf.Bytes())
-	l.size += int64(n)
+	start := len(l.buf)
+	l.buf = l.encode(l.buf, stamp, stream, line)
+	record := l.buf[start:]
+	before := l.size + int64(start)
+	if l.opts.MaxSize > 0 && before > 0 && before+int64(len(record)) > l.opts.MaxSize {
+		l.buf = l.buf[:start]
+		err := l.flush()
+		if before = l.size; before > 0 {
+			err = errors.Join(err, l.rotate())
+		}
+		l.buf = append(l.memory[:0], record...)
+		l.raw = raw
+		return err
+	}
+	l.raw += raw
+	if len(l.buf) >= flushAt {
+		return l.flush()
+	}
+	return nil
+}
+
+// flush writes what is in buf, all of it or nothing.
+func (l *fileLog) flush() error {
+	if len(l.buf) == 0 {
+		return nil
+	}
+	_, err := l.f.Write(l.buf)
+	if err != nil {
+		unix.Ftruncate(int(l.f.Fd()), l.size)
+		l.lose(l.raw, err)
+	} else {
+		l.size += int64(len(l.buf))
+		l.lost -= l.told
+	}
+	l.buf, l.raw, l.told = l.buf[:0], 0, 0
 	return err
+}
+
+func (l *fileLog) lose(n int64, err error) {
+	l.lost += n
+	var path *os.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
+	l.why = err
 }
 
 // rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all. The log is always a new file: a reader
@@ -158,6 +238,11 @@ func (l *fileLog) rotate() error {
 	return nil
 }
 
+func (l *fileLog) release() {
+	l.memory.release()
+	l.buf = nil
+}
+
 func (l *fileLog) close() error {
 	var errs []error
 	for stream, rest := range l.held {
@@ -167,32 +252,4 @@ func (l *fileLog) close() error {
 		errs = append(errs, l.f.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// encodeK8s writes "TIME STREAM F|P LINE\n", F for a whole line and P for a part of one (the CRI log format).
-func encodeK8s(buf *bytes.Buffer, now time.Time, stream string, line []byte) {
-	buf.Write(now.AppendFormat(buf.AvailableBuffer(), time.RFC3339Nano))
-	tag := " P "
-	if line[len(line)-1] == '\n' {
-		tag, line = " F ", line[:len(line)-1]
-	}
-	buf.WriteByte(' ')
-	buf.WriteString(stream)
-	buf.WriteString(tag)
-	buf.Write(line)
-	buf.WriteByte('\n')
-}
-
-// encodeJSON writes Docker's json-file record.
-func encodeJSON(buf *bytes.Buffer, now time.Time, stream string, line []byte) {
-	b, err := json.Marshal(struct {
-		Log    string `json:"log"`
-		Stream string `json:"stream"`
-		Time   string `json:"time"`
-	}{string(line), stream, now.UTC().Format(time.RFC3339Nano)})
-	if err != nil {
-		return
-	}
-	buf.Write(b)
-	buf.WriteByte('\n')
 }

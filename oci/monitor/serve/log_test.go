@@ -219,6 +219,73 @@ func TestRotationCountsWhatWasThere(t *testing.T) {
 	}
 }
 
+// TestFullDisk: no write fails for good, no record is torn, and the loss is told.
+func TestFullDisk(t *testing.T) {
+	for _, driver := range []string{"k8s-file", "json-file"} {
+		l, path := openTestLog(t, monitor.Log{Driver: driver})
+		mustWrite(t, l, "stdout", []byte("before\n"))
+		log := l.(*fileLog)
+		file, full := log.f, must(os.OpenFile("/dev/full", os.O_WRONLY, 0))
+		log.f = full
+		for range 3 {
+			if err := l.write("stdout", bytes.Repeat([]byte("gone\n"), 40000)); err == nil {
+				t.Error("a full disk takes everything")
+			}
+		}
+		log.f = file
+		mustWrite(t, l, "stdout", []byte("after\n"))
+		mustWrite(t, l, "stdout", []byte("last\n"))
+		if err := l.close(); err != nil {
+			t.Fatal(err)
+		}
+		got := lines(t, path)
+		if len(got) != 4 || !strings.Contains(got[1], "600000 bytes of output were lost here: no space left on device") || !strings.Contains(got[1], "stderr") {
+			t.Errorf("%q", got)
+		}
+		full.Close()
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestJSONKeepsBytes: what is no text stands beside what Docker would make of it.
+func TestJSONKeepsBytes(t *testing.T) {
+	l, path := openTestLog(t, monitor.Log{Driver: "json-file", Attrs: map[string]string{"tag": "<x>", "a": "b"}})
+	mustWrite(t, l, "stdout", []byte("a\xffb\n"))
+	mustWrite(t, l, "stdout", []byte("text\u2028\x1b\n"))
+	for i, want := range []string{`{"log":"a\ufffdb\n","stream":"stdout","raw":"Yf9iCg==","attrs":{"a":"b","tag":"\u003cx\u003e"},"time":"`,
+		`{"log":"text\u2028\u001b\n","stream":"stdout","attrs":{"a":"b","tag":"\u003cx\u003e"},"time":"`} {
+		if got := lines(t, path)[i]; !strings.HasPrefix(got, want) {
+			t.Errorf("record %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
+// FuzzJSONString: the strings are those of encoding/json, but for the two short forms that it has besides.
+func FuzzJSONString(f *testing.F) {
+	f.Add("a\"b\\c<>&\u2028\xff\x00\t\r\n\x7f")
+	f.Fuzz(func(t *testing.T, text string) {
+		want, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = bytes.ReplaceAll(bytes.ReplaceAll(want, []byte(`\b`), []byte(`\u0008`)), []byte(`\f`), []byte(`\u000c`))
+		got, whole := appendString(nil, []byte(text))
+		if !strings.Contains(text, `\`) && string(got) != string(want) || whole != utf8.ValidString(text) {
+			t.Errorf("%q became %s, want %s; whole: %v", text, got, want, whole)
+		}
+		var back string
+		if err := json.Unmarshal(got, &back); err != nil || whole && back != text {
+			t.Errorf("%s reads as %q: %v", got, back, err)
+		}
+	})
+}
+
 // FuzzLog: whatever is written, in whatever chunks, each record is one line, and k8s-file gives the bytes back.
 func FuzzLog(f *testing.F) {
 	f.Add([]byte("one\ntwo"), uint8(3), int64(0))

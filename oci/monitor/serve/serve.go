@@ -12,7 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
+
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +21,6 @@ import (
 
 	"github.com/proa-containers/proa/oci/launch"
 	"github.com/proa-containers/proa/oci/monitor"
-	"github.com/proa-containers/proa/oci/plan"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,6 +40,11 @@ type server struct {
 	embryo *launch.Embryo // the init, forked ahead of its plan
 	lockFD int
 	held   []*os.File // namespaces of the container, see hold
+	accept func()     // takes clients for as long as the monitor lives
+
+	kept     *os.File // what the root is made of again, see keepRoot; nil without one
+	again    restarter
+	oomKills int // of the earlier runs
 }
 
 // Run serves one container from start to end and returns when it ended and all is said.
@@ -48,13 +52,13 @@ func Run() error {
 	for fd := monitor.FDStarter; fd <= monitor.FDInit; fd++ {
 		unix.CloseOnExec(fd)
 	}
-	// Caught, not ignored: the command would inherit ignored signals through execve.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
 	starter, err := monitor.NewConn(monitor.FDStarter)
 	if err != nil {
 		return err
 	}
-	s := &server{clients: clients{conns: map[*monitor.Conn]bool{}}, init: os.NewFile(monitor.FDInit, "proa-init")}
+	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
+	s.again.stay = make(chan struct{})
+	s.clients.change = s.change
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -67,23 +71,78 @@ func Run() error {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
+	s.say("start") // first, or what the starter's next command does would be told before it
 	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
 		s.clients.add(starter)
 	} else {
 		starter.Close()
 	}
+	s.read()
+	go s.accept()
+	for {
+		s.hold(proc.PID)
+		s.dropStreams()
+		s.settleDown()
+		checks := s.probe(proc)
+		e := s.wait()
+		checks.end()
+		s.sayEnd(e)
+		if s.again.able {
+			s.emptyCgroup()
+		}
+		s.drain()
+		if proc = s.restart(&e); proc == nil {
+			return s.finish(e)
+		}
+		s.say("start")
+		s.read()
+	}
+}
+
+// say writes an event of the container. An error has nobody to hear it.
+func (s *server) say(action string, pairs ...string) {
+	s.again.mu.Lock()
+	events := s.cfg.Events
+	s.again.mu.Unlock()
+	if events.Dir != "" {
+		_ = events.Say(action, pairs...)
+	}
+}
+
+func (s *server) sayEnd(e monitor.Exit) {
+	if e.OOMKilled {
+		s.say("oom")
+	}
+	s.say("die", "exitCode", strconv.Itoa(e.Code))
+}
+
+// read starts what carries the container's output.
+func (s *server) read() {
 	for i, f := range s.parent {
 		s.streams.Add(1)
-		go s.copy(f, i)
+		go s.copy(newStream(f, i))
 	}
-	debug.FreeOSMemory()
-	return s.finish(s.wait())
+}
+
+// settleTime is how long a container must live for its monitor to make itself comfortable.
+const settleTime = 500 * time.Millisecond
+
+// settleDown does what a short container does not need, and would wait for: each step stops or switches threads.
+func (s *server) settleDown() {
+	time.AfterFunc(settleTime, func() {
+		os.WriteFile("/proc/self/comm", []byte("proa-monitor"), 0) // the kernel named it after its descriptor
+		// Caught, not ignored: a command started later would inherit ignored signals through execve.
+		s.again.once.Do(func() {
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
+			s.heedTerm()
+		})
+	})
 }
 
 // configure hears from the starter what to serve, and may fork the init ahead of that.
 func (s *server) configure(starter *monitor.Conn) error {
-	buf := make([]byte, monitor.MaxPayload+1)
+	buf := make([]byte, 4<<10) // the large things come in files
 	for {
 		kind, payload, files, err := starter.ReceiveFiles(buf)
 		if err == nil {
@@ -147,8 +206,7 @@ func (s *server) take(files []*os.File) error {
 		return errors.New("reading the monitor's configuration: it was not sent")
 	}
 	defer files[0].Close()
-	err := json.NewDecoder(io.NewSectionReader(files[0], 0, 1<<30)).Decode(&s.cfg)
-	if err != nil {
+	if err := readMapped(files[0], &s.cfg); err != nil {
 		return fmt.Errorf("reading the monitor's configuration: %w", err)
 	}
 	if s.cfg.HasRoot {
@@ -158,6 +216,20 @@ func (s *server) take(files []*os.File) error {
 		s.root = files[1]
 	}
 	return s.openCgroup()
+}
+
+// readMapped decodes a JSON file where it is: copies of it would stay in a heap that is never collected.
+func readMapped(f *os.File, v any) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer unix.Munmap(b)
+	return json.Unmarshal(b, v)
 }
 
 func closeAll(files []*os.File) {
@@ -188,11 +260,17 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h := s.cfg.Health; s.cfg.Restart.Name != "" || h != nil && h.OnFailure == monitor.Restart {
+		if err := s.keep(); err != nil {
+			return nil, err
+		}
+	}
 	proc, err := s.launch()
 	if err != nil {
 		return nil, err
 	}
-	go func() {
+	s.again.since = proc.StartedAt
+	s.accept = func() {
 		for {
 			conn, err := listener.Accept()
 			if err != nil {
@@ -200,7 +278,7 @@ func (s *server) start() (*monitor.Init, error) {
 			}
 			s.clients.add(conn)
 		}
-	}()
+	}
 	return proc, writeJSON(s.cfg.Dir, monitor.InitFile, proc)
 }
 
@@ -223,15 +301,12 @@ func (s *server) launch() (*monitor.Init, error) {
 	if s.cfg.Runtime != nil {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
-	var p plan.Plan
-	if err := json.Unmarshal(s.cfg.Plan, &p); err != nil {
-		return nil, fmt.Errorf("reading the plan: %w", err)
+	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
+	if !s.again.able {
+		s.cfg.Plan = nil
 	}
-	s.cfg.Plan = nil
-	c := launch.Config{InitFD: s.init, Plan: &p, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
 	c.Born = s.born
 	if s.cfg.PidsMax > 0 {
-		p.Limit = true
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
 			if err := os.WriteFile(file, strconv.AppendInt(nil, s.cfg.PidsMax, 10), 0); err != nil {
@@ -241,6 +316,15 @@ func (s *server) launch() (*monitor.Init, error) {
 		}
 	}
 	defer s.closeInherited()
+	held := s.cfg.Hold
+	if s.cfg.Hold = false; held { // a run that follows by a policy is not
+		fifo, err := s.startFifo()
+		if err != nil {
+			return nil, err
+		}
+		defer fifo.Close()
+		c.Fifo = fifo
+	}
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
@@ -253,21 +337,40 @@ func (s *server) launch() (*monitor.Init, error) {
 		return nil, err
 	}
 	if proc.Console != nil {
-		s.clients.console = proc.Console
+		s.clients.setConsole(proc.Console)
 		s.parent = []*os.File{proc.Console}
 	}
 	proc.PidFD.Close()
 	s.await = proc.Wait
-	s.hold(proc.Pid)
-	dropStreams()
-	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now(), Held: held}, nil
+}
+
+// startFifo makes the fifo that holds the command back. The init re-opens it through this handle.
+func (s *server) startFifo() (*os.File, error) {
+	path := filepath.Join(s.cfg.Dir, monitor.StartFile)
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return nil, fmt.Errorf("making the start fifo: %w", err)
+	}
+	// The container's user may be another, and opens it for writing.
+	if err := os.Chmod(path, 0o622); err != nil {
+		return nil, fmt.Errorf("making the start fifo: %w", err)
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening the start fifo: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "start fifo"), nil
 }
 
 // born writes down the init before it becomes the command: killed in between, this monitor leaves a process that nothing
 // else would name.
 func (s *server) born(p *launch.Process) error {
 	b := fmt.Appendf(nil, `{"PID":%d,"StartTime":%d}`, p.Pid, p.StartTime)
-	if _, err := unix.Pwrite(s.lockFD, b, 0); err != nil {
+	err := unix.Ftruncate(s.lockFD, 0) // of the run before, when the container is started again
+	if err == nil {
+		_, err = unix.Pwrite(s.lockFD, b, 0)
+	}
+	if err != nil {
 		return fmt.Errorf("recording the container's init: %w", err)
 	}
 	return nil
@@ -275,16 +378,24 @@ func (s *server) born(p *launch.Process) error {
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
 func (s *server) closeInherited() {
+	if s.root != nil {
+		s.root.Close()
+		s.root = nil
+	}
+	if s.again.able || s.cfg.Health != nil {
+		return
+	}
 	s.init.Close()
-	for _, f := range []*os.File{s.root, s.cgroup} {
-		if f != nil {
-			f.Close()
-		}
+	if s.cgroup != nil {
+		s.cgroup.Close()
 	}
 }
 
-// dropStreams lets go of what the starter handed on with a passthrough log.
-func dropStreams() {
+// dropStreams lets go of what the starter handed on with a passthrough log, unless a next run needs it.
+func (s *server) dropStreams() {
+	if s.again.able {
+		return
+	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	if err != nil {
 		return
@@ -305,6 +416,7 @@ func (s *server) hold(pid int) {
 
 // stdio makes the container's standard streams and returns the ends that are the child's.
 func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
+	s.parent = nil
 	switch {
 	case s.cfg.Terminal:
 		return nil, nil
@@ -324,7 +436,8 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Stdin, s.clients.stdin = r, w
+		c.Stdin = r
+		s.clients.setStdin(w)
 		child = append(child, r)
 	} else {
 		null, err := os.Open("/dev/null")
@@ -345,28 +458,6 @@ func (s *server) stdio(c *launch.Config) ([]*os.File, error) {
 	return child, nil
 }
 
-// copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
-func (s *server) copy(f *os.File, index int) {
-	defer s.streams.Done()
-	kind, stream := monitor.Stdout, "stdout"
-	if index == 1 {
-		kind, stream = monitor.Stderr, "stderr"
-	}
-	buf := make([]byte, monitor.MaxPayload)
-	for {
-		n, err := f.Read(buf)
-		if n > 0 {
-			s.logMu.Lock()
-			s.log.write(stream, buf[:n])
-			s.logMu.Unlock()
-			s.clients.broadcast(kind, buf[:n])
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
 // wait blocks until the init ended.
 func (s *server) wait() monitor.Exit {
 	ws, err := s.await()
@@ -376,11 +467,15 @@ func (s *server) wait() monitor.Exit {
 	if err != nil {
 		return monitor.Exit{Code: 255, FinishedAt: time.Now()}
 	}
-	e := monitor.Exit{Code: ws.ExitStatus(), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+	return monitor.Exit{Code: status(ws), FinishedAt: time.Now(), OOMKilled: s.oomKilled()}
+}
+
+// status is a shell's exit status for ws.
+func status(ws syscall.WaitStatus) int {
 	if ws.Signaled() {
-		e.Code = 128 + int(ws.Signal())
+		return 128 + int(ws.Signal())
 	}
-	return e
+	return ws.ExitStatus()
 }
 
 // oomKilled tells whether the kernel killed a process of the container for want of memory.
@@ -395,7 +490,9 @@ func (s *server) oomKilled() bool {
 	for line := range strings.Lines(string(b)) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); ok {
 			count, err := strconv.Atoi(n)
-			return err == nil && count > 0
+			before := s.oomKills
+			s.oomKills = count
+			return err == nil && count > before
 		}
 	}
 	return false
@@ -405,13 +502,16 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
-func (s *server) finish(e monitor.Exit) error {
+func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
 	select {
 	case <-done:
 	case <-time.After(drainTime):
 	}
+}
+
+func (s *server) finish(e monitor.Exit) error {
 	s.logMu.Lock()
 	s.log.close()
 	s.logMu.Unlock()
@@ -423,7 +523,7 @@ func (s *server) finish(e monitor.Exit) error {
 	if err := unix.FcntlFlock(uintptr(s.lockFD), unix.F_SETLK, &unix.Flock_t{Type: unix.F_UNLCK}); err != nil {
 		return fmt.Errorf("giving the monitor's lock back: %w", err)
 	}
-	if s.clients.end(e) > 0 || len(s.cfg.Cleanup) == 0 {
+	if s.clients.end(e) > 0 && !e.Restarting || len(s.cfg.Cleanup) == 0 {
 		return nil
 	}
 	// The cleanup takes this container's lock: the monitor must be gone by its own word, not wait for it.

@@ -1,0 +1,166 @@
+package libpod
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proa-containers/proa/libpod/cgroup"
+	"golang.org/x/sys/unix"
+)
+
+// Usage is what a container uses at one moment. A negative number is one that the host does not tell.
+type Usage struct {
+	At          time.Time
+	CPU         time.Duration // used since the start
+	Memory      int64         // bytes, without the page cache that can be dropped at once
+	MemoryLimit int64         // bytes: the container's, or the nearest of what it is in, or the host's memory
+	PIDs        int64
+	Read, Write int64 // bytes, of block devices
+	Rx, Tx      int64 // bytes, of its network interfaces; without any, zero
+	Missing     []string
+}
+
+// ErrNoCgroupV2 says that there are no figures, because the host does not use cgroup v2 alone.
+var ErrNoCgroupV2 = errors.New("stats come from cgroup v2, which this host does not use alone; `proa doctor` says how to switch to it")
+
+// Usage reads what the running container c uses from its cgroup.
+func (e *Engine) Usage(c *Container) (Usage, error) {
+	st := e.Status(c)
+	if st.PID == 0 {
+		return Usage{}, &WrongStateError{c.Name, st.State, "is not running"}
+	}
+	if !cgroup.Unified() {
+		return Usage{}, ErrNoCgroupV2
+	}
+	dirs := e.cgroupsOf(c.ID)
+	if len(dirs) != 1 {
+		return Usage{}, fmt.Errorf("container %q has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
+	}
+	u, err := readUsage(dirs[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		return Usage{}, &WrongStateError{c.Name, Exited, "is not running"}
+	}
+	if err != nil {
+		return Usage{}, fmt.Errorf("reading what container %q uses: %w", c.Name, err)
+	}
+	if n := c.Config.Namespaces.Network; n != "host" {
+		u.Rx, u.Tx = netUsage(st.PID)
+	}
+	return u, nil
+}
+
+// readUsage reads the files of a cgroup (cgroup-v2.rst). cpu.stat is there without any controller; a file that needs one
+// is missing where the host does not delegate it.
+func readUsage(dir string) (Usage, error) {
+	u := Usage{At: time.Now(), Memory: -1, MemoryLimit: -1, PIDs: -1, Read: -1, Write: -1}
+	cpu, err := keyed(filepath.Join(dir, "cpu.stat"))
+	if err != nil {
+		return u, err
+	}
+	u.CPU = time.Duration(cpu["usage_usec"]) * time.Microsecond
+	if u.Memory, err = number(filepath.Join(dir, "memory.current")); err != nil {
+		u.Missing = append(u.Missing, "memory")
+	} else {
+		stat, err := keyed(filepath.Join(dir, "memory.stat"))
+		if err != nil {
+			return u, err
+		}
+		u.Memory = max(0, u.Memory-stat["inactive_file"])
+		u.MemoryLimit = memoryLimit(dir)
+	}
+	if u.PIDs, err = number(filepath.Join(dir, "pids.current")); err != nil {
+		u.Missing = append(u.Missing, "pids")
+		u.PIDs = -1
+		if pids, err := cgroupPIDs(dir); err == nil {
+			u.PIDs = int64(len(pids))
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "io.stat"))
+	if err != nil {
+		u.Missing = append(u.Missing, "io")
+		return u, nil
+	}
+	u.Read, u.Write = 0, 0
+	for f := range strings.FieldsSeq(string(b)) {
+		key, value, _ := strings.Cut(f, "=")
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch key {
+		case "rbytes":
+			u.Read += n
+		case "wbytes":
+			u.Write += n
+		}
+	}
+	return u, nil
+}
+
+// keyed reads a file of lines "key number".
+func keyed(path string) (map[string]int64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]int64{}
+	for line := range strings.Lines(string(b)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			out[key] = n
+		}
+	}
+	return out, nil
+}
+
+// number reads a file of one number; -1 with the error.
+func number(path string) (int64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return -1, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return -1, err
+	}
+	return n, nil
+}
+
+// memoryLimit is the lowest limit of the cgroup and of those that it is in, at most the host's memory.
+func memoryLimit(dir string) int64 {
+	limit := int64(-1)
+	var host unix.Sysinfo_t
+	if unix.Sysinfo(&host) == nil {
+		limit = int64(host.Totalram) * int64(host.Unit)
+	}
+	for ; len(dir) > 1; dir = filepath.Dir(dir) {
+		if n, err := number(filepath.Join(dir, "memory.max")); err == nil && (limit < 0 || n < limit) { // "max" is no number
+			limit = n
+		}
+	}
+	return limit
+}
+
+// netUsage sums up the interfaces in the network namespace of pid, but for the loopback.
+func netUsage(pid int) (rx, tx int64) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/net/dev", pid))
+	if err != nil {
+		return 0, 0
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		name, rest, ok := strings.Cut(lines.Text(), ":")
+		fields := strings.Fields(rest)
+		if !ok || strings.TrimSpace(name) == "lo" || len(fields) < 9 {
+			continue
+		}
+		r, _ := strconv.ParseInt(fields[0], 10, 64)
+		t, _ := strconv.ParseInt(fields[8], 10, 64)
+		rx, tx = rx+r, tx+t
+	}
+	return rx, tx
+}

@@ -1,0 +1,76 @@
+package libpod
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+)
+
+func cgroupFiles(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestReadUsage(t *testing.T) {
+	dir := cgroupFiles(t, map[string]string{
+		"memory.max":           "1000000\n", // of what the container's is in
+		"c/cpu.stat":           "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n",
+		"c/memory.current":     "500000\n",
+		"c/memory.stat":        "anon 300000\ninactive_file 150000\nactive_file 50000\n",
+		"c/memory.max":         "max\n",
+		"c/pids.current":       "7\n",
+		"c/io.stat":            "8:0 rbytes=1000 wbytes=2000 rios=1 wios=2 dbytes=0 dios=0\n8:16 rbytes=10 wbytes=20 rios=1 wios=1\n",
+		"c/cgroup.procs":       "1\n",
+		"c/child/cgroup.procs": "2\n3\n",
+	})
+	u, err := readUsage(filepath.Join(dir, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.At = time.Time{}
+	want := Usage{CPU: 2500 * time.Millisecond, Memory: 350000, MemoryLimit: 1000000, PIDs: 7, Read: 1010, Write: 2020}
+	if u.CPU != want.CPU || u.Memory != want.Memory || u.MemoryLimit != want.MemoryLimit || u.PIDs != want.PIDs || u.Read != want.Read || u.Write != want.Write || len(u.Missing) != 0 {
+		t.Errorf("usage = %+v, want %+v", u, want)
+	}
+	for _, f := range []string{"memory.current", "pids.current", "io.stat"} {
+		os.Remove(filepath.Join(dir, "c", f))
+	}
+	if u, err = readUsage(filepath.Join(dir, "c")); err != nil {
+		t.Fatal(err)
+	}
+	if u.Memory != -1 || u.MemoryLimit != -1 || u.PIDs != 3 || u.Read != -1 || !slices.Equal(u.Missing, []string{"memory", "pids", "io"}) {
+		t.Errorf("without controllers: %+v", u)
+	}
+	if _, err := readUsage(filepath.Join(dir, "gone")); !os.IsNotExist(err) {
+		t.Errorf("of a cgroup that is gone: %v", err)
+	}
+}
+
+func TestTTYName(t *testing.T) {
+	for dev, want := range map[int]string{0: "?", 136<<8 | 3: "pts/3", 4<<8 | 2: "tty2", 204<<8 | 64: "204:64"} {
+		if got := ttyName(dev); got != want {
+			t.Errorf("ttyName(%#x) = %q, want %q", dev, got, want)
+		}
+	}
+}
+
+func TestStartTime(t *testing.T) {
+	now := time.Date(2026, 3, 4, 15, 0, 0, 0, time.Local)
+	for want, at := range map[string]time.Time{"14:05": now.Add(-55 * time.Minute), "Mar01": now.Add(-80 * time.Hour), "2025": now.AddDate(-1, 0, 0)} {
+		if got := startTime(at, now); got != want {
+			t.Errorf("startTime(%v) = %q, want %q", at, got, want)
+		}
+	}
+}

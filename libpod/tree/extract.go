@@ -1,0 +1,360 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"golang.org/x/sys/unix"
+)
+
+// Owner is whom extracted files belong to.
+type Owner struct{ UID, GID uint32 }
+
+// Directory is where a tree goes.
+type Directory struct {
+	Top   *os.File // a handle of the directory
+	Root  *os.File // symbolic links on the way of an archive's members resolve in here; nil: they are refused
+	Path  string   // of Top in Root
+	Owner *Owner   // nil: the nodes' own
+	Warn  func(error)
+}
+
+// extract is a Sink that makes the files.
+type extract struct {
+	Directory
+	dir    string // the directory of the last node
+	parent int    // its handle; -1: none is open
+	open   []made
+	lossy  bool // a warning of attributes has been given
+}
+
+// made is a directory whose time is to be set when everything is in it.
+type made struct {
+	name string
+	fd   int
+	time [2]unix.Timespec
+}
+
+// Extract is a Sink that makes a tree in a directory. What is there is replaced, but a directory is never replaced by
+// another kind of file, nor another kind of file by a directory: directories are merged.
+func Extract(d Directory) Sink { return &extract{Directory: d, parent: -1} }
+
+func (x *extract) Put(ctx context.Context, n *Node) error {
+	if n.Name == "." {
+		return nil // it is there, and stays as it is
+	}
+	if err := x.leave(n.Name); err != nil {
+		return err
+	}
+	parent, err := x.enter(path.Dir(n.Name))
+	if err != nil {
+		return fmt.Errorf("opening the directory of %q: %w", n.Name, err)
+	}
+	if err := x.make(ctx, parent, path.Base(n.Name), n); err != nil {
+		return fmt.Errorf("writing %q: %w", n.Name, err)
+	}
+	return nil
+}
+
+func (x *extract) Close() error {
+	err := x.leave("")
+	if x.parent >= 0 {
+		unix.Close(x.parent)
+	}
+	return err
+}
+
+// leave sets the time of the directories that name is not in.
+func (x *extract) leave(name string) error {
+	for len(x.open) > 0 {
+		last := x.open[len(x.open)-1]
+		if strings.HasPrefix(name, last.name+"/") {
+			return nil
+		}
+		x.open = x.open[:len(x.open)-1]
+		err := unix.UtimesNanoAt(unix.AT_FDCWD, self(last.fd), last.time[:], 0)
+		unix.Close(last.fd)
+		if err != nil && err != unix.EPERM && err != unix.EROFS { // one that was there, and is another user's
+			return fmt.Errorf("setting the time of %q: %w", last.name, err)
+		}
+	}
+	return nil
+}
+
+// enter is a handle of the directory dir, which stays the sink's.
+func (x *extract) enter(dir string) (int, error) {
+	if x.parent >= 0 && x.dir == dir {
+		return x.parent, nil
+	}
+	fd, err := x.lookup(dir)
+	if err != nil {
+		return -1, err
+	}
+	if x.parent >= 0 {
+		unix.Close(x.parent)
+	}
+	x.dir, x.parent = dir, fd
+	return fd, nil
+}
+
+func (x *extract) lookup(dir string) (int, error) {
+	top := int(x.Top.Fd())
+	fd, err := openat2(top, dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+	if err == unix.ELOOP && x.Root != nil {
+		fd, err = openat2(int(x.Root.Fd()), x.Path+"/"+dir, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	}
+	if err != unix.ENOENT {
+		return fd, err
+	}
+	// An archive need not have the directories of its members.
+	root, name := x.Top, dir
+	if x.Root != nil {
+		root, name = x.Root, x.Path+"/"+dir
+	}
+	h, err := pathrs.MkdirAllHandle(root, name, 0o755)
+	if err != nil {
+		return -1, err
+	}
+	defer h.Close()
+	return unix.FcntlInt(h.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+}
+
+func openat2(dir int, name string, flags, resolve uint64) (int, error) {
+	how := &unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: resolve}
+	for range 128 {
+		// EAGAIN: a rename or mount elsewhere on the system raced with "..".
+		fd, err := unix.Openat2(dir, name, how)
+		if err != unix.EAGAIN && err != unix.EINTR {
+			return fd, err
+		}
+	}
+	return -1, unix.EAGAIN
+}
+
+// make makes one file, after what is in its place has gone.
+func (x *extract) make(ctx context.Context, parent int, base string, n *Node) error {
+	if n.Type() == unix.S_IFDIR {
+		return x.makeDir(parent, base, n)
+	}
+	err := x.create(ctx, parent, base, n)
+	if err != unix.EEXIST {
+		return err
+	}
+	if mounted(parent, base) {
+		if n.Type() != unix.S_IFREG || n.Same != "" {
+			return errors.New("something is mounted there, which can't be replaced")
+		}
+		return x.overwrite(ctx, parent, base, n)
+	}
+	err = unix.Unlinkat(parent, base, 0)
+	switch {
+	case err == unix.EISDIR || err == unix.EPERM && isDir(parent, base):
+		return errors.New("there is a directory, which only a directory is merged with; remove it first")
+	case err != nil && err != unix.ENOENT:
+		return fmt.Errorf("removing what is there: %w", err)
+	}
+	return x.create(ctx, parent, base, n)
+}
+
+// mounted tells whether something is mounted on a file. Removing the file from another mount namespace than the mount's
+// would take the mount away with it.
+func mounted(parent int, base string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(parent, base, unix.AT_SYMLINK_NOFOLLOW, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+}
+
+func isDir(parent int, base string) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
+func (x *extract) makeDir(parent int, base string, n *Node) error {
+	err := unix.Mkdirat(parent, base, 0o700)
+	if err != nil && err != unix.EEXIST {
+		return err
+	}
+	there := err != nil
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOTDIR || err == unix.ELOOP {
+		return errors.New("there is a file that is no directory, which a directory can't replace; remove it first")
+	}
+	if err != nil {
+		return err
+	}
+	err = x.dress(fd, n)
+	if err != nil && !(there && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS))) {
+		unix.Close(fd)
+		return err
+	}
+	t := unix.NsecToTimespec(n.ModTime.UnixNano())
+	x.open = append(x.open, made{n.Name, fd, [2]unix.Timespec{t, t}})
+	return nil
+}
+
+// create makes a file that is no directory; EEXIST when the name is taken.
+func (x *extract) create(ctx context.Context, parent int, base string, n *Node) error {
+	switch {
+	case n.Same != "":
+		return x.link(parent, base, n)
+	case n.Type() == unix.S_IFREG:
+		fd, err := unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		f := os.NewFile(uintptr(fd), n.Name)
+		defer f.Close()
+		if err := x.fill(ctx, f, n); err != nil {
+			return errors.Join(err, unix.Unlinkat(parent, base, 0))
+		}
+		return nil
+	case n.Type() == unix.S_IFLNK:
+		if err := unix.Symlinkat(n.Target, parent, base); err != nil {
+			return err
+		}
+	default:
+		err := unix.Mknodat(parent, base, n.Mode, int(n.Rdev))
+		if err == unix.EPERM {
+			return errors.New("it is a device, which only root can make")
+		}
+		if err != nil {
+			return err
+		}
+		if err := unix.Fchmodat(parent, base, n.Mode&0o7777, 0); err != nil {
+			return err
+		}
+	}
+	uid, gid := x.ownerOf(n)
+	if err := unix.Fchownat(parent, base, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return ownerError(uid, gid, err)
+	}
+	t := unix.NsecToTimespec(n.ModTime.UnixNano())
+	return unix.UtimesNanoAt(parent, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// link makes a further name of a file that was made before.
+func (x *extract) link(parent int, base string, n *Node) error {
+	dir, err := x.lookup(path.Dir(n.Same))
+	if err != nil {
+		return fmt.Errorf("opening the directory of %q, which it is another name of: %w", n.Same, err)
+	}
+	defer unix.Close(dir)
+	err = unix.Linkat(dir, path.Base(n.Same), parent, base, 0)
+	if err != nil && err != unix.EEXIST {
+		return fmt.Errorf("making it another name of %q: %w", n.Same, err)
+	}
+	return err
+}
+
+// overwrite writes into a file that can't be replaced.
+func (x *extract) overwrite(ctx context.Context, parent int, base string, n *Node) error {
+	h, err := unix.Openat(parent, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(h)
+	var st unix.Stat_t
+	if err := unix.Fstat(h, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return unix.EBUSY
+	}
+	fd, err := unix.Open(self(h), unix.O_WRONLY|unix.O_TRUNC|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), n.Name)
+	defer f.Close()
+	return copyContent(ctx, f, n.Content, n.Size)
+}
+
+// fill writes a new file's content and attributes.
+func (x *extract) fill(ctx context.Context, f *os.File, n *Node) error {
+	if err := copySparse(ctx, f, n); err != nil {
+		return err
+	}
+	if err := x.dress(int(f.Fd()), n); err != nil {
+		return err
+	}
+	t := unix.NsecToTimespec(n.ModTime.UnixNano())
+	return unix.UtimesNanoAt(unix.AT_FDCWD, self(int(f.Fd())), []unix.Timespec{t, t}, 0)
+}
+
+// copySparse copies the content; where it comes from a file with holes, without them.
+func copySparse(ctx context.Context, f *os.File, n *Node) error {
+	src, ok := n.Content.(*os.File)
+	var st unix.Stat_t
+	if !ok || unix.Fstat(int(src.Fd()), &st) != nil || st.Blocks*512 >= n.Size {
+		return copyContent(ctx, f, n.Content, n.Size)
+	}
+	if err := f.Truncate(n.Size); err != nil {
+		return err
+	}
+	for at := int64(0); at < n.Size; {
+		data, err := src.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil // there is none behind
+		}
+		if err != nil {
+			return err
+		}
+		hole, err := src.Seek(data, unix.SEEK_HOLE)
+		if err != nil {
+			return err
+		}
+		at = min(hole, n.Size)
+		if data >= n.Size {
+			return nil
+		}
+		if _, err := src.Seek(data, io.SeekStart); err != nil {
+			return err
+		}
+		if _, err := f.Seek(data, io.SeekStart); err != nil {
+			return err
+		}
+		if err := copyContent(ctx, f, src, at-data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *extract) ownerOf(n *Node) (int, int) {
+	if x.Owner != nil {
+		return int(x.Owner.UID), int(x.Owner.GID)
+	}
+	return int(n.UID), int(n.GID)
+}
+
+func ownerError(uid, gid int, err error) error {
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("giving it to %d:%d, which your ranges in /etc/subuid and /etc/subgid do not reach: %w", uid, gid, err)
+	}
+	return fmt.Errorf("giving it to %d:%d: %w", uid, gid, err)
+}
+
+// dress sets owner, mode and extended attributes. The kernel takes the set-id bits and capabilities away when the owner
+// changes, so that comes first.
+func (x *extract) dress(fd int, n *Node) error {
+	uid, gid := x.ownerOf(n)
+	if err := unix.Fchown(fd, uid, gid); err != nil {
+		return ownerError(uid, gid, err)
+	}
+	if err := unix.Fchmod(fd, n.Mode&0o7777); err != nil {
+		return err
+	}
+	for name, value := range n.Xattrs {
+		err := unix.Fsetxattr(fd, name, []byte(value), 0)
+		if (err == unix.ENOTSUP || err == unix.EPERM) && !x.lossy {
+			x.lossy = true
+			x.Warn(fmt.Errorf("%q and perhaps others lose the attribute %q: %w", n.Name, name, err))
+		} else if err != nil && err != unix.ENOTSUP && err != unix.EPERM {
+			return fmt.Errorf("setting the attribute %q: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"go.podman.io/storage/pkg/stringid"
+)
+
+// Draft is a layer that an image is about to be made of. It goes with Close, or, when its process is killed, with the
+// next Sweep, unless an image has it by then. Layout, in the graph root:
+//
+//	proa-draft/LAYER    locked while the process lives; holds the id of the image, if that is to be named in a second step
+type Draft struct {
+	Layer
+	store   *Store
+	journal *os.File
+}
+
+// NewDraft adds a layer on top of parent from an uncompressed tar stream.
+func (s *Store) NewDraft(parent string, tar io.Reader) (*Draft, error) {
+	if err := os.MkdirAll(s.drafts(), 0o700); err != nil {
+		return nil, fmt.Errorf("make a layer: %w", err)
+	}
+	id := stringid.GenerateRandomID()
+	journal, err := os.OpenFile(filepath.Join(s.drafts(), id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make a layer: %w", err)
+	}
+	d := &Draft{Layer: Layer{ID: id}, store: s, journal: journal}
+	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a layer: lock its journal: %w", err), d.Close())
+	}
+	if d.Layer, err = s.PutLayer(id, parent, tar); err != nil {
+		d.ID = id
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// CreateImage makes an image of the layer. A name that another image has is taken from it.
+func (d *Draft) CreateImage(n NewImage) (Image, error) {
+	n.TopLayer = d.ID
+	names := n.Names
+	n.Names = nil
+	if len(names) > 0 {
+		if _, err := d.journal.WriteString(n.ID); err != nil {
+			return Image{}, fmt.Errorf("create image %q: %w", n.ID, err)
+		}
+	}
+	i, err := d.store.CreateImage(n)
+	if err != nil || len(names) == 0 {
+		return i, err
+	}
+	if err := d.store.AddNames(i.ID, names); err != nil {
+		_, undo := d.store.DeleteImage(i.ID)
+		return Image{}, errors.Join(err, undo)
+	}
+	return d.store.Image(i.ID)
+}
+
+// Close removes the layer unless an image has it.
+func (d *Draft) Close() error {
+	defer d.journal.Close()
+	return d.store.dropDraft(d.ID)
+}
+
+func (s *Store) drafts() string { return filepath.Join(s.GraphRoot(), "proa-draft") }
+
+// dropDraft removes a layer that no image has, then its journal. The caller holds the journal's lock.
+func (s *Store) dropDraft(id string) error {
+	err := s.DeleteLayer(id)
+	if errors.Is(err, ErrNotFound) {
+		err = s.deleteOrphan(id)
+	}
+	if err != nil && !errors.Is(err, ErrInUse) {
+		return err
+	}
+	if err := os.Remove(filepath.Join(s.drafts(), id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the journal of layer %q: %w", id, err)
+	}
+	return nil
+}
+
+// sweepDrafts removes what processes left that were killed while they made an image.
+func (s *Store) sweepDrafts() error {
+	left, err := os.ReadDir(s.drafts())
+	if err != nil || len(left) == 0 {
+		return nil // the directory is made with the first draft
+	}
+	for _, f := range left {
+		if err := s.sweepDraft(f.Name()); err != nil {
+			return fmt.Errorf("remove what a killed process left in storage: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) sweepDraft(id string) error {
+	journal, err := os.OpenFile(filepath.Join(s.drafts(), id), os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer journal.Close()
+	if unix.Flock(int(journal.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil // being made
+	}
+	image, err := io.ReadAll(io.LimitReader(journal, 128))
+	if err != nil {
+		return err
+	}
+	if len(image) > 0 {
+		if i, err := s.Image(string(image)); err == nil && len(i.Names) == 0 {
+			if _, err := s.DeleteImage(i.ID); err != nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrNotFound) {
+				return err
+			}
+		}
+	}
+	return s.dropDraft(id)
+}
+
+// ParentLayer is the id of the layer beneath a container's own, empty when it stands on nothing.
+func (s *Store) ParentLayer(container string) (string, error) {
+	c, err := s.Container(container)
+	if err != nil {
+		return "", err
+	}
+	l, err := s.lib.Layer(c.LayerID)
+	if err != nil {
+		return "", fmt.Errorf("look up layer %q: %w", c.LayerID, translate(err))
+	}
+	return l.Parent, nil
+}
+
+// Chain are a layer and those beneath it, the lowest first.
+func (s *Store) Chain(id string) ([]Layer, error) {
+	var out []Layer
+	for id != "" {
+		l, err := s.lib.Layer(id)
+		if err != nil {
+			return nil, fmt.Errorf("look up layer %q: %w", id, translate(err))
+		}
+		out = append([]Layer{newLayer(l)}, out...)
+		id = l.Parent
+	}
+	return out, nil
+}
