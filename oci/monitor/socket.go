@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -213,6 +214,9 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 	}
 	return buf[0], buf[1:n], nil
 }
+
+// SetSendDeadline has what is not sent at time t fail.
+func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }

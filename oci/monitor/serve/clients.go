@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
@@ -47,28 +49,45 @@ func (c *clients) drop(conn *monitor.Conn) {
 // broadcast hands a packet to every client. A client that reads slowly slows the container down, as with Docker; others
 // may come and go meanwhile.
 func (c *clients) broadcast(packet []byte) {
-	c.mu.Lock()
-	conns := c.conns
-	c.mu.Unlock()
-	for _, conn := range conns {
+	for _, conn := range c.list() {
 		if conn.SendPacket(packet) != nil {
 			c.drop(conn)
 		}
 	}
 }
 
+func (c *clients) list() []*monitor.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.conns
+}
+
 // end tells every client how the container ended, and how many heard it.
-func (c *clients) end(e monitor.Exit) (heard int) {
+func (c *clients) end(e monitor.Exit) int {
 	c.mu.Lock()
 	c.ended = &e
 	conns := c.conns
 	c.mu.Unlock()
+	return tell(conns, e)
+}
+
+// lastWord is how long a client may take to hear how the container ended. One that is stopped finds that out for itself
+// when it goes on.
+const lastWord = time.Second
+
+func tell(conns []*monitor.Conn, e monitor.Exit) int {
+	var wg sync.WaitGroup
+	var heard atomic.Int64
 	for _, conn := range conns {
-		if conn.SendJSON(monitor.Exited, e) == nil {
-			heard++
-		}
+		conn.SetSendDeadline(time.Now().Add(lastWord)) // of a broadcast that is stuck, too
+		wg.Go(func() {
+			if conn.SendJSON(monitor.Exited, e) == nil {
+				heard.Add(1)
+			}
+		})
 	}
-	return heard
+	wg.Wait()
+	return int(heard.Load())
 }
 
 // endRun tells every client that the container ended and is about to be started again, and parts with it.
@@ -77,8 +96,9 @@ func (c *clients) endRun(e monitor.Exit) {
 	conns := c.conns
 	c.conns = nil
 	c.mu.Unlock()
+	tell(conns, e)
 	for _, conn := range conns {
-		conn.SendJSON(monitor.Exited, e)
+		conn.SetSendDeadline(time.Time{})
 		conn.End()
 	}
 }

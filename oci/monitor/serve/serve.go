@@ -309,6 +309,7 @@ func (s *server) launch() (*monitor.Init, error) {
 	if !s.again.able {
 		s.cfg.Plan = nil
 	}
+	c.Born = s.born
 	if s.cfg.PidsMax > 0 {
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
@@ -346,6 +347,20 @@ func (s *server) launch() (*monitor.Init, error) {
 	proc.PidFD.Close()
 	s.await = proc.Wait
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now(), Held: held}, nil
+}
+
+// born writes down the init before it becomes the command: killed in between, this monitor leaves a process that nothing
+// else would name.
+func (s *server) born(p *launch.Process) error {
+	b := fmt.Appendf(nil, `{"PID":%d,"StartTime":%d}`, p.Pid, p.StartTime)
+	err := unix.Ftruncate(s.lockFD, 0) // of the run before, when the container is started again
+	if err == nil {
+		_, err = unix.Pwrite(s.lockFD, b, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("recording the container's init: %w", err)
+	}
+	return nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
