@@ -146,6 +146,10 @@ func (e *Engine) Status(c *Container) Status {
 				st.State, st.Run = Exited, run
 				return st
 			}
+			if r, ok := e.restarts(c.ID); ok && r.Waiting { // the monitor was killed between two runs
+				st.State, st.Run.ExitCode, st.Run.OOMKilled, st.Run.FinishedAt = Exited, r.Exit.Code, r.Exit.OOMKilled, r.Exit.FinishedAt
+				return st
+			}
 			exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
 			st.Run.Error = "the container ended while its monitor was gone"
 		}
@@ -156,6 +160,14 @@ func (e *Engine) Status(c *Container) Status {
 		st.Run.Error = exit.Error
 	}
 	return st
+}
+
+// Ended is how the last run ended, if it did and somebody saw it.
+func (e *Engine) Ended(c *Container) (Run, bool) {
+	if st := e.Status(c); st.State != Created {
+		return st.Run, st.State == Exited && st.Run.Error == ""
+	}
+	return e.writtenDown(c)
 }
 
 // writtenDown is the last run as the record has it, once the run directory has been cleared.

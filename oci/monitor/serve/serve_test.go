@@ -216,6 +216,40 @@ func TestDetachedRun(t *testing.T) {
 	}
 }
 
+// TestStuckClient: a client that does not read keeps neither another from hearing how the container ended nor, when it
+// goes, the monitor from coming to its end.
+func TestStuckClient(t *testing.T) {
+	stuck, cmd, dir := start(t, monitor.Config{Attached: true, Stdin: true}, "sh", "-c", "yes full | head -c 8000000; exit 4")
+	init := started(t, stuck) // and reads no more
+	hang := time.AfterFunc(30*time.Second, func() { panic("a client that is stopped stops the monitor") })
+	defer hang.Stop()
+	for size := int64(-1); ; { // until its buffer is full, and the container's output stands still
+		st, err := os.Stat(filepath.Join(dir, "log"))
+		if err == nil && st.Size() == size && size > 0 {
+			break
+		}
+		if err == nil {
+			size = st.Size()
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	other, err := monitor.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := unix.Kill(init.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, exit := untilExit(t, other); exit.Code != 137 {
+		t.Errorf("ended with %+v", exit)
+	}
+	stuck.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the monitor: %v", err)
+	}
+}
+
 // TestCleanup: nobody listens, so the monitor becomes the clean-up, its lock gone.
 func TestCleanup(t *testing.T) {
 	dir := t.TempDir()
