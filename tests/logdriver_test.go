@@ -229,3 +229,12 @@ func TestInfoNamesLogDrivers(t *testing.T) {
 	equal(t, "the default", env.Proa("info", "-f", "{{.LoggingDriver}}").OK(t).Out(), "k8s-file")
 	equal(t, "all", env.Proa("info", "-f", "{{json .Plugins.Log}}").OK(t).Out(), `["k8s-file","json-file","journald","passthrough","none"]`)
 }
+
+// TestLogWaitsForNoReader: whoever reads slowly gets everything, and so does the log meanwhile.
+func TestLogWaitsForNoReader(t *testing.T) {
+	name := containerName(t)
+	removeLater(t, env, name)
+	script := "proa run --network=none --name " + name + " " + image + " seq 1 60000 | (sleep 4; cat) | tail -n 1"
+	equal(t, "a slow reader", withImage(t, env).Command("sh", "-c", script).OK(t).Stdout, "60000\n")
+	equal(t, "the log", env.Proa("logs", "-n1", name).OK(t).Stdout, "60000\n")
+}
