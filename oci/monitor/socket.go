@@ -127,6 +127,9 @@ func (c *Conn) SendPacket(packet []byte) error {
 	return err
 }
 
+// Interrupt makes every Send that waits for its peer fail with os.ErrDeadlineExceeded, and every later one, until SetSendDeadline.
+func (c *Conn) Interrupt() { c.f.SetWriteDeadline(time.Unix(1, 0)) }
+
 // SendFiles writes one packet with descriptors.
 func (c *Conn) SendFiles(kind byte, payload []byte, files ...*os.File) error {
 	fds := make([]int, len(files))
@@ -215,9 +218,6 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 	return buf[0], buf[1:n], nil
 }
 
-// SetSendDeadline has what is not sent at time t fail.
-func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }
-
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }
 
@@ -228,3 +228,6 @@ func (c *Conn) End() {
 		return true
 	})
 }
+
+// SetSendDeadline has what is not sent at time t fail.
+func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }

@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -18,6 +20,7 @@ type clients struct {
 	mu    sync.Mutex
 	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
+	late  *lateOutput // not nil once the container has ended and a client lags behind
 
 	change func(monitor.Change)
 	prober *prober // of the container's health; nil without a check or a run
@@ -49,57 +52,125 @@ func (c *clients) drop(conn *monitor.Conn) {
 // broadcast hands a packet to every client. A client that reads slowly slows the container down, as with Docker; others
 // may come and go meanwhile.
 func (c *clients) broadcast(packet []byte) {
-	for _, conn := range c.list() {
-		if conn.SendPacket(packet) != nil {
+	c.mu.Lock()
+	conns, late := c.conns, c.late
+	c.mu.Unlock()
+	for _, conn := range conns {
+		err := late.add(conn, packet)
+		if late == nil {
+			err = conn.SendPacket(packet)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // outlast interrupted it
+			c.mu.Lock()
+			err = c.late.add(conn, packet)
+			c.mu.Unlock()
+		}
+		if err != nil {
 			c.drop(conn)
 		}
 	}
 }
 
-func (c *clients) list() []*monitor.Conn {
+// lateOutput is what is left for clients when the container has ended: the log and the exit status do not wait for a
+// client that is slow, or stopped.
+type lateOutput struct {
+	mu      sync.Mutex
+	packets map[*monitor.Conn][][]byte
+	size    int
+}
+
+// mostLate is more than the pipes of an ended container hold. What processes that outlive it write beyond is dropped.
+const mostLate = 2 << 20
+
+func (l *lateOutput) add(conn *monitor.Conn, packet []byte) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size+len(packet) <= mostLate {
+		l.size += len(packet)
+		l.packets[conn] = append(l.packets[conn], bytes.Clone(packet))
+	}
+	return nil
+}
+
+// outlast makes the streams wait for no client any more: what they bring is kept until the end is told.
+func (c *clients) outlast() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.conns
+	c.late = &lateOutput{packets: map[*monitor.Conn][][]byte{}}
+	for _, conn := range c.conns {
+		conn.Interrupt()
+	}
 }
 
-// end tells every client how the container ended, and how many heard it.
-func (c *clients) end(e monitor.Exit) int {
-	c.mu.Lock()
-	c.ended = &e
-	conns := c.conns
-	c.mu.Unlock()
-	return tell(conns, e)
-}
+// lastWord is how long a client may take for each packet when the container has ended. One that is stopped finds out for
+// itself when it goes on.
+const lastWord = 5 * time.Second
 
-// lastWord is how long a client may take to hear how the container ended. One that is stopped finds that out for itself
-// when it goes on.
-const lastWord = time.Second
-
-func tell(conns []*monitor.Conn, e monitor.Exit) int {
-	var wg sync.WaitGroup
-	var heard atomic.Int64
-	for _, conn := range conns {
-		conn.SetSendDeadline(time.Now().Add(lastWord)) // of a broadcast that is stuck, too
-		wg.Go(func() {
-			if conn.SendJSON(monitor.Exited, e) == nil {
-				heard.Add(1)
+// tell hands each client what is left for it, and the end, and returns how many heard it.
+func (c *clients) tell(conns []*monitor.Conn, late *lateOutput, e monitor.Exit) int {
+	var heard atomic.Int32
+	tellOne := func(conn *monitor.Conn) {
+		if late != nil {
+			late.mu.Lock()
+			packets := late.packets[conn]
+			late.mu.Unlock()
+			for _, p := range packets {
+				conn.SetSendDeadline(time.Now().Add(lastWord))
+				if conn.SendPacket(p) != nil {
+					return
+				}
 			}
-		})
+		}
+		conn.SetSendDeadline(time.Now().Add(lastWord))
+		if conn.SendJSON(monitor.Exited, e) == nil {
+			heard.Add(1)
+		}
+	}
+	if len(conns) == 1 {
+		tellOne(conns[0])
+		return int(heard.Load())
+	}
+	var wg sync.WaitGroup
+	for _, conn := range conns {
+		wg.Go(func() { tellOne(conn) })
 	}
 	wg.Wait()
 	return int(heard.Load())
 }
 
-// endRun tells every client that the container ended and is about to be started again, and parts with it.
-func (c *clients) endRun(e monitor.Exit) {
+// end tells every client how the container ended, and how many heard it.
+func (c *clients) end(e monitor.Exit) (heard int) {
 	c.mu.Lock()
-	conns := c.conns
+	c.ended = &e
+	conns, late := c.conns, c.late
 	c.conns = nil
 	c.mu.Unlock()
-	tell(conns, e)
-	for _, conn := range conns {
-		conn.SetSendDeadline(time.Time{})
-		conn.End()
+	return c.tell(conns, late, e)
+}
+
+// endRun tells every client that the container ended and is about to be started again, and parts with it. The start
+// does not wait for a client that is slow.
+func (c *clients) endRun(e monitor.Exit) {
+	c.mu.Lock()
+	conns, late := c.conns, c.late
+	c.conns, c.late = nil, nil
+	c.mu.Unlock()
+	if len(conns) == 0 {
+		return
+	}
+	part := func() {
+		c.tell(conns, late, e)
+		for _, conn := range conns {
+			conn.End()
+		}
+	}
+	if late == nil {
+		part()
+	} else {
+		go part()
 	}
 }
 

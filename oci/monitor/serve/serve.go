@@ -489,9 +489,18 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
+// clientTime is how long the log and the exit status of an ended container wait for its clients.
+const clientTime = 100 * time.Millisecond
+
 func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
+	select {
+	case <-done:
+		return
+	case <-time.After(clientTime):
+	}
+	s.clients.outlast()
 	select {
 	case <-done:
 	case <-time.After(drainTime):

@@ -443,3 +443,26 @@ func TestConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// TestClientThatLagsBehind: the log and the exit status wait for no client, and no client misses anything.
+func TestClientThatLagsBehind(t *testing.T) {
+	conn, _, dir := start(t, monitor.Config{Attached: true}, "sh", "-c", "seq 1 60000; seq 1 5000 >&2; exit 5")
+	started(t, conn)
+	var exit monitor.Exit
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if b, err := os.ReadFile(filepath.Join(dir, monitor.ExitFile)); err == nil && json.Unmarshal(b, &exit) == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the exit status waits for the client")
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil || strings.Count(string(log), "\n") < 65000 {
+		t.Errorf("the log has %d records (%v)", strings.Count(string(log), "\n"), err)
+	}
+	out, errs, heard := untilExit(t, conn)
+	if strings.Count(out, "\n") != 60000 || !strings.HasSuffix(out, "\n60000\n") || strings.Count(errs, "\n") != 5000 || heard.Code != 5 || exit.Code != 5 {
+		t.Errorf("the client got %d and %d bytes and %+v", len(out), len(errs), heard)
+	}
+}
