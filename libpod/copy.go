@@ -80,7 +80,7 @@ func (e *Engine) copyTo(ctx context.Context, root *os.File, src *tree.Place, fro
 			return fmt.Errorf("an archive is unpacked in a directory, which %q is not", to)
 		}
 		d.Top, d.Path = dst.File, dst.Dir+"/"+dst.Base
-		return e.extract(ctx, to, d, o, func(sink tree.Sink) error { return tree.ReadArchive(ctx, from.Reader, sink) })
+		return e.extract(ctx, to, d, o, func(sink tree.Sink) error { return tree.ReadArchive(ctx, from.Reader, sink, e.warn) })
 	}
 	if !o.Archive {
 		d.Owner = &tree.Owner{}

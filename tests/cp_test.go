@@ -297,3 +297,17 @@ func TestCpStream(t *testing.T) {
 		t.Errorf("cp needs %d kB (%v) for a file of 64 MB", kb, err)
 	}
 }
+
+// TestCpRoot copies all of a running container: what the kernel makes is no part of it.
+func TestCpRoot(t *testing.T) {
+	name, out := start(t, env, "sleep", "1000"), env.TempDir(t)
+	r := env.Proa("cp", name+":/", out+"/root").OK(t)
+	if !strings.Contains(r.Stderr, "dev/null") || !strings.Contains(r.Stderr, "left out") {
+		t.Errorf("devices are left out without a word: %s", r.Stderr)
+	}
+	equal(t, "what is in it", env.Command("sh", "-c", "cd $0/root; cat etc/passwd | head -n 1; ls proc sys", out).OK(t).Out(), "root:x:0:0:root:/root:/bin/sh\nproc:\n\nsys:")
+	for _, path := range []string{"/proc/cpuinfo", "/sys/kernel", "/proc/"} {
+		refused(t, env.Proa("cp", name+":"+path, out), 1, "/proc and /sys", "exec")
+	}
+	env.Command("sh", "-c", "proa cp $0:/ - | tar -t > /dev/null", name).OK(t)
+}

@@ -198,6 +198,9 @@ func (x *extract) makeDir(parent int, base string, n *Node) error {
 	return nil
 }
 
+// errDevice says that a device could not be made.
+var errDevice = errors.New("it is a device, which only root can make")
+
 // create makes a file that is no directory; EEXIST when the name is taken.
 func (x *extract) create(ctx context.Context, parent int, base string, n *Node) error {
 	switch {
@@ -221,7 +224,7 @@ func (x *extract) create(ctx context.Context, parent int, base string, n *Node) 
 	default:
 		err := unix.Mknodat(parent, base, n.Mode, int(n.Rdev))
 		if err == unix.EPERM {
-			return errors.New("it is a device, which only root can make")
+			return errDevice
 		}
 		if err != nil {
 			return err
