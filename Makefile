@@ -64,7 +64,7 @@ test-unit: $(INIT) ## run the tests beside the code
 	$(GOTEST) $$($(GO) list -tags $(TAGS) ./... | grep -v '/tests')
 
 test-e2e: build ## run the end-to-end tests against bin/
-	$(GOTEST) -count=1 -timeout 12m ./tests/...
+	$(GOTEST) -count=1 -timeout 30m ./tests/...
 
 test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
 	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'

@@ -32,6 +32,7 @@ func (e *Engine) Attach(c *Container) (*monitor.Conn, error) {
 		}
 		return nil, &WrongStateError{c.Name, st.State, "is not running"}
 	}
+	e.say(c, "attach")
 	return conn, nil
 }
 

@@ -13,6 +13,7 @@ func (c *Container) Clone(img *image.Image) *Container {
 	n := *c
 	n.ID, n.Name, n.Last, n.layer, n.Standing = "", "", nil, nil, true
 	n.Labels, n.Annotations = maps.Clone(c.Labels), maps.Clone(c.Annotations)
+	n.Config.Mounts.List = cloneMounts(c.Config.Mounts.List, img != nil)
 	if n.Log.Lazy { // the path is the old container's own
 		n.Log.Path, n.Log.Lazy = "", false
 	}

@@ -41,6 +41,9 @@ type Container struct {
 	Started     bool           `json:",omitempty"` // with a policy: a run began and its end is not in Last
 	Last        *Run           `json:",omitempty"`
 
+	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
+	DropVolumes bool `json:"-"`
+
 	layer  *overlay.Options // of a layer just made: Run need not look it up again
 	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }
@@ -63,9 +66,11 @@ type State string
 // The states; they are derived, never stored.
 const (
 	Created State = "created"
-	Running State = "running"
-	Paused  State = "paused"
-	Exited  State = "exited"
+	// Initialized is a container whose namespaces and root are there and whose command does not run yet.
+	Initialized State = "initialized"
+	Running     State = "running"
+	Paused      State = "paused"
+	Exited      State = "exited"
 	// Restarting is a container that has ended and waits for its monitor to start it again.
 	Restarting State = "restarting"
 )
@@ -120,8 +125,11 @@ func (e *Engine) Status(c *Container) Status {
 	if readJSON(exitFile, &exit) != nil {
 		if alive(init) {
 			st.State, st.PID = Running, init.PID
-			if frozen(init.PID) || e.frozenV1(c.ID) {
+			switch {
+			case frozen(init.PID) || e.frozenV1(c.ID):
 				st.State = Paused
+			case init.Held && e.holds(c.ID):
+				st.State, st.Run.StartedAt = Initialized, time.Time{}
 			}
 			return st
 		}
@@ -255,6 +263,7 @@ func (e *Engine) signal(c *Container, sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
 	}
+	e.say(c, "kill", "signal", strconv.Itoa(int(sig)))
 	return nil
 }
 

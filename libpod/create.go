@@ -32,10 +32,20 @@ func validName(name string) bool {
 // for; Create fills in id, name and what the image says. On an error nothing is left.
 func (e *Engine) Create(ctx context.Context, c *Container, img *image.Image) error {
 	unlock, err := e.create(ctx, c, img)
-	if err == nil {
-		unlock()
+	if err != nil {
+		return err
 	}
-	return err
+	defer unlock()
+	if err := e.fillCreated(ctx, c); err != nil {
+		return e.undo(c, err)
+	}
+	return nil
+}
+
+// undo removes what there is of a container that could not be made.
+func (e *Engine) undo(c *Container, err error) error {
+	c.DropVolumes = true
+	return errors.Join(err, e.destroy(c))
 }
 
 // create is Create that keeps the container's lock.
@@ -48,7 +58,8 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 			return nil, err
 		}
 	}
-	if err = e.note(c.ID, unfinished); err == nil {
+	c.DropVolumes = true // until it is made
+	if err = e.noteUnfinished(c); err == nil {
 		err = e.reserve(ctx, c)
 	}
 	if err != nil {
@@ -58,14 +69,19 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 		return nil, err
 	}
 	unlock, c.unlock = c.unlock, nil
-	if err = e.makeLayer(c); err == nil {
+	if err = e.makeVolumes(ctx, c); err == nil {
+		err = e.makeLayer(c)
+	}
+	if err == nil {
 		err = e.note(c.ID, finished)
 	}
 	if err != nil {
-		err = errors.Join(err, e.destroy(c))
+		err = errors.Join(err, e.erase(c))
 		unlock()
 		return nil, err
 	}
+	c.DropVolumes = false
+	e.say(c, "create")
 	return unlock, nil
 }
 
@@ -127,6 +143,9 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if img != nil {
 		c.ImageID = img.ID
 		fromImage(c, img)
+	}
+	if err := e.completeVolumes(c, img); err != nil {
+		return err
 	}
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)

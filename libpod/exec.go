@@ -40,6 +40,9 @@ func (e *Engine) execTarget(c *Container) (*ExecTarget, error) {
 	if readJSON(filepath.Join(e.runDir(c.ID), monitor.InitFile), &init) != nil || !alive(init) {
 		return nil, notRunning()
 	}
+	if init.Held && e.holds(c.ID) {
+		return nil, &WrongStateError{c.Name, Initialized, "is not running"}
+	}
 	if frozen(init.PID) || e.frozenV1(c.ID) {
 		return nil, &WrongStateError{c.Name, Paused, "is paused: unpause it first"}
 	}
@@ -90,9 +93,22 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 		return 0, err
 	}
 	defer t.close()
+	id, command := newID(), strings.Join(o.Args, " ")
+	e.say(c, "exec_create: "+command, "execID", id)
+	e.say(c, "exec_start: "+command, "execID", id)
+	run := e.execBundled
 	if c.Runtime != "" {
-		return e.execForeign(ctx, c, t, o)
+		run = e.execForeign
 	}
+	code, err := run(ctx, c, t, o)
+	if err == nil && !o.Detach { // a command in the background is nobody's
+		e.say(c, "exec_die", "execID", id, "exitCode", strconv.Itoa(code))
+	}
+	return code, err
+}
+
+// execBundled runs the command by the bundled runtime.
+func (e *Engine) execBundled(ctx context.Context, c *Container, t *ExecTarget, o ExecOptions) (int, error) {
 	p, err := e.execPlan(c, t, o)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -51,7 +52,7 @@ func (e *Engine) reread(c *Container) error {
 	if err != nil {
 		return err
 	}
-	now.layer, now.unlock = c.layer, c.unlock
+	now.layer, now.unlock, now.DropVolumes = c.layer, c.unlock, c.DropVolumes
 	*c = *now
 	return nil
 }
@@ -72,7 +73,8 @@ func (e *Engine) whole(c *Container) error {
 	if err := e.reread(c); err != nil {
 		return err
 	}
-	if err := e.destroy(c); err != nil {
+	c.DropVolumes = e.notedVolumes(c.ID)
+	if err := e.erase(c); err != nil {
 		return err
 	}
 	return fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
@@ -88,6 +90,9 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		return err
 	}
 	run := st.Run
+	if run.ExitCode == lostMonitor && run.Error != "" {
+		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
 		run.Stay = err == nil
@@ -109,7 +114,7 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 
 // clearRun removes what is left of a container's run. The caller holds the container's lock.
 func (e *Engine) clearRun(c *Container) error {
-	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID))
+	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID), e.unmountVolumes(c))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.

@@ -155,9 +155,9 @@ func (e *Engine) CheckHealth(ctx context.Context, c *Container) (monitor.HealthR
 	if st := e.Status(c); st.State != Running {
 		return r, &WrongStateError{c.Name, st.State, "is not running"}
 	}
-	conn, err := e.Attach(c)
+	conn, err := monitor.Dial(e.runDir(c.ID))
 	if err != nil {
-		return r, err
+		return r, fmt.Errorf("checking the health of container %q: its monitor is gone: %w", c.Name, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 )
@@ -67,6 +69,7 @@ type InspectedHost struct {
 	LogConfig       InspectedLog
 	Init            bool
 	ShmSize         int64
+	VolumesFrom     []string          `json:",omitempty"`
 	Tmpfs           map[string]string `json:",omitempty"`
 	Memory          int64
 	MemorySwap      int64
@@ -101,9 +104,13 @@ type InspectedDriver struct {
 
 // InspectedMount is one mount that the user asked for.
 type InspectedMount struct {
-	Type, Source, Destination, Mode string
-	RW                              bool
-	Propagation                     string
+	Type                string
+	Name                string `json:",omitempty"`
+	Source, Destination string
+	Driver              string `json:",omitempty"`
+	Mode                string
+	RW                  bool
+	Propagation         string
 }
 
 // InspectedConfig is what the image and the command line said.
@@ -116,7 +123,8 @@ type InspectedConfig struct {
 	WorkingDir                              string
 	Entrypoint                              []string
 	Labels                                  map[string]string
-	Annotations                             map[string]string `json:",omitempty"`
+	Volumes                                 map[string]struct{} `json:",omitempty"`
+	Annotations                             map[string]string   `json:",omitempty"`
 	StopSignal                              string
 	StopTimeout                             *int         `json:",omitempty"`
 	Healthcheck                             *spec.Health `json:",omitempty"`
@@ -165,10 +173,8 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 	if args := cfg.Process.Args; len(args) > 0 {
 		out.Path, out.Args = args[0], args[1:]
 	}
-	for _, m := range cfg.Mounts.List {
-		out.Mounts = append(out.Mounts, InspectedMount{
-			Type: m.Type, Source: m.Source, Destination: m.Target, RW: !slices.Contains(m.Options, "ro"), Propagation: "rprivate",
-		})
+	if err := e.inspectMounts(c, out); err != nil {
+		return nil, err
 	}
 	return out, e.inspectStored(c, st, out)
 }
@@ -220,10 +226,15 @@ func hostConfig(c *Container) InspectedHost {
 	if cfg.Security.Seccomp != "" {
 		h.SecurityOpt = append(h.SecurityOpt, "seccomp="+cfg.Security.Seccomp)
 	}
+	h.VolumesFrom = cfg.Mounts.VolumesFrom
 	for _, m := range cfg.Mounts.List {
 		switch m.Type {
 		case "bind":
-			h.Binds = append(h.Binds, m.Source+":"+m.Target)
+			h.Binds = append(h.Binds, strings.TrimSuffix(m.Source+":"+m.Target+":"+mountMode(m), ":"))
+		case "volume":
+			if !m.Volume.Inherited && !m.Volume.Anonymous {
+				h.Binds = append(h.Binds, strings.TrimSuffix(m.Volume.Name+":"+m.Target+":"+mountMode(m), ":"))
+			}
 		case "tmpfs":
 			if h.Tmpfs == nil {
 				h.Tmpfs = map[string]string{}
@@ -234,4 +245,42 @@ func hostConfig(c *Container) InspectedHost {
 	h.MaskedPaths, h.ReadonlyPaths = cfg.Security.Paths()
 	h.complete(cfg)
 	return h
+}
+
+// mountMode is a mount's options as -v takes them.
+func mountMode(m spec.Mount) string {
+	mode := slices.Clone(m.Options)
+	if m.Volume != nil && m.Volume.NoCopy && !m.Volume.Inherited {
+		mode = append(mode, "nocopy")
+	}
+	if m.Chown {
+		mode = append(mode, "U")
+	}
+	return strings.Join(mode, ",")
+}
+
+func (e *Engine) inspectMounts(c *Container, out *Inspected) error {
+	for _, m := range c.Config.Mounts.List {
+		i := InspectedMount{
+			Type: m.Type, Source: m.Source, Destination: m.Target, Mode: mountMode(m), RW: !slices.Contains(m.Options, "ro"), Propagation: "rprivate",
+		}
+		if m.Volume != nil {
+			i.Name, i.Driver, i.Propagation = m.Volume.Name, volume.Driver, ""
+			s, err := e.Volumes()
+			if err != nil {
+				return err
+			}
+			if v, err := s.Get(i.Name); err == nil { // one that is gone is nowhere
+				i.Source = v.Mountpoint()
+			}
+			if m.Volume.Anonymous {
+				if out.Config.Volumes == nil {
+					out.Config.Volumes = map[string]struct{}{}
+				}
+				out.Config.Volumes[m.Target] = struct{}{}
+			}
+		}
+		out.Mounts = append(out.Mounts, i)
+	}
+	return nil
 }

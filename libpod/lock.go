@@ -18,10 +18,12 @@ const lockTime = 60 * time.Second
 // The lock file also says, on tmpfs and so at no cost, what a killed command leaves. Each note is one line, appended:
 //
 //	unfinished   the container is being made or removed: its record stands for less than a container
+//	volumes      while it is unfinished: what removes the rest removes its anonymous volumes too
 //	finished     it is whole
 //	cgroup DIR   DIR is, or is about to be made, its cgroup
 const (
 	unfinished = "unfinished"
+	andVolumes = "volumes"
 	finished   = "finished"
 	inCgroup   = "cgroup "
 )
@@ -101,6 +103,13 @@ func (e *Engine) noted(id string) (whole bool, cgroups []string) {
 		}
 	}
 	return whole, cgroups
+}
+
+// notedVolumes tells whether the anonymous volumes of an unfinished container go with it.
+func (e *Engine) notedVolumes(id string) bool {
+	b, err := os.ReadFile(e.lockPath(id))
+	text := string(b)
+	return err == nil && strings.LastIndex(text, andVolumes+"\n") > strings.LastIndex(text, finished+"\n")
 }
 
 // sweepUnknown removes what commands left that were killed before they had written a record, or after they had

@@ -42,7 +42,7 @@ func (e *Engine) freeze(c *Container, from State, on bool) error {
 	dirs := e.cgroupsOf(c.ID)
 	if cgroup.Unified() {
 		if len(dirs) == 1 {
-			return cgroup.Freeze(dirs[0], on)
+			return e.sayFrozen(c, on, cgroup.Freeze(dirs[0], on))
 		}
 		return fmt.Errorf("container %q can't be paused: it has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
 	}
@@ -50,7 +50,18 @@ func (e *Engine) freeze(c *Container, from State, on bool) error {
 	if i < 0 {
 		return fmt.Errorf("container %q can't be paused: without root that needs cgroup v2, which this host does not use alone", c.Name)
 	}
-	return cgroup.FreezeV1(dirs[i], on)
+	return e.sayFrozen(c, on, cgroup.FreezeV1(dirs[i], on))
+}
+
+func (e *Engine) sayFrozen(c *Container, on bool, err error) error {
+	action := "pause"
+	if !on {
+		action = "unpause"
+	}
+	if err == nil {
+		e.say(c, action)
+	}
+	return err
 }
 
 // frozenV1 tells whether the container's cgroup of version 1 is frozen.

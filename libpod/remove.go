@@ -44,10 +44,10 @@ func (e *Engine) lockEnded(ctx context.Context, c *Container, force bool) (unloc
 			return nil, err
 		}
 		if st, up := up(); up {
-			if !force {
+			if !force && st != Initialized {
 				return nil, &WrongStateError{c.Name, st, "can't be removed: stop it before, or remove it with --force"}
 			}
-			if err := e.killNow(ctx, c); err != nil {
+			if err := e.killNow(ctx, c); err != nil && !errors.Is(err, state.ErrNotFound) { // another may remove it too
 				return nil, err
 			}
 		}
@@ -89,10 +89,19 @@ func (e *Engine) killNow(ctx context.Context, c *Container) error {
 	return nil
 }
 
-// destroy removes everything of a container that does not run: directories and layer, then the record, so that a
-// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+// destroy is erase for a container that was there whole.
 func (e *Engine) destroy(c *Container) error {
-	if err := e.note(c.ID, unfinished); err != nil {
+	err := e.erase(c)
+	if err == nil {
+		e.say(c, "destroy")
+	}
+	return err
+}
+
+// erase removes everything of a container that does not run: directories and layer, then the record, so that a
+// command killed in between leaves a record that the next one finishes. The caller holds the container's lock.
+func (e *Engine) erase(c *Container) error {
+	if err := e.noteUnfinished(c); err != nil {
 		return err
 	}
 	e.retire(c.ID)
@@ -105,7 +114,7 @@ func (e *Engine) destroy(c *Container) error {
 	if failed := <-dirs; failed != nil {
 		err = errors.Join(err, fmt.Errorf("removing container %q: %w", c.Name, failed))
 	}
-	if err != nil {
+	if err = errors.Join(err, e.unmountVolumes(c), e.dropVolumes(c)); err != nil {
 		return err
 	}
 	r, err := c.record()
@@ -117,6 +126,15 @@ func (e *Engine) destroy(c *Container) error {
 	}
 	os.Remove(e.lockPath(c.ID))
 	return nil
+}
+
+// noteUnfinished notes that less than the container is there, and whether its own volumes go with the rest.
+func (e *Engine) noteUnfinished(c *Container) error {
+	err := e.note(c.ID, unfinished)
+	if err == nil && c.DropVolumes && c.hasAnonymous() {
+		err = e.note(c.ID, andVolumes)
+	}
+	return err
 }
 
 func (e *Engine) deleteLayer(c *Container) error {

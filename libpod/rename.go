@@ -1,6 +1,10 @@
 package libpod
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/proa-containers/proa/oci/monitor"
+)
 
 // Rename gives the container another name.
 func (e *Engine) Rename(c *Container, name string) error {
@@ -23,11 +27,17 @@ func (e *Engine) Rename(c *Container, name string) error {
 	if err != nil {
 		return err
 	}
+	old := now.Name
 	now.Name = name
 	renamed, err := now.record()
 	if err != nil {
 		return err
 	}
 	renamed.Name = r.Name
-	return e.state.Rename(renamed, name)
+	if err := e.state.Rename(renamed, name); err != nil {
+		return err
+	}
+	e.tellMonitor(c.ID, monitor.Change{Name: &name})
+	e.say(now, "rename", "oldName", "/"+old)
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"github.com/proa-containers/proa/oci/spec"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +67,11 @@ func (e *Engine) runningRoot(c *Container) *os.File {
 // bindAll mounts in the container's root what its processes would see, read-only where it would be. A nil file says that
 // no mount namespace was needed for it.
 func (e *Engine) bindAll(c *Container, root *rootMount) (*os.File, error) {
-	list, ro := boundMounts(c), c.Config.Mounts.ReadonlyRoot
+	mounts, err := e.heldMounts(c, root)
+	if err != nil {
+		return nil, err
+	}
+	list, ro := boundMounts(mounts), c.Config.Mounts.ReadonlyRoot
 	if len(list) > 0 || ro && root.overlay == nil {
 		return bindInto(e.paths.RunDir, root, list, ro)
 	}
@@ -78,20 +83,20 @@ func (e *Engine) bindAll(c *Container, root *rootMount) (*os.File, error) {
 
 // bound is a mount that a container has besides its root.
 type bound struct {
-	source, target string
-	readonly       bool
+	spec.Mount
+	readonly bool
 }
 
 // boundMounts are what a container's files are mounted over with when it runs, what is mounted within another mount
 // after it. A tmpfs is empty before the container runs and gone after it.
-func boundMounts(c *Container) []bound {
+func boundMounts(mounts []spec.Mount) []bound {
 	var list []bound
-	for _, m := range c.Config.Mounts.List {
+	for _, m := range mounts {
 		if m.Type == "bind" {
-			list = append(list, bound{m.Source, m.Target, slices.Contains(m.Options, "ro")})
+			list = append(list, bound{m, slices.Contains(m.Options, "ro")})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b bound) int { return len(path.Clean(a.target)) - len(path.Clean(b.target)) })
+	slices.SortStableFunc(list, func(a, b bound) int { return len(path.Clean(a.Target)) - len(path.Clean(b.Target)) })
 	return list
 }
 
@@ -133,9 +138,9 @@ func bindHere(dir string, root *rootMount, list []bound, ro bool) (ns *os.File, 
 		}
 	}()
 	for _, b := range list { // before the root covers what they are in
-		fd, err := unix.OpenTree(unix.AT_FDCWD, b.source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		fd, err := cloneSource(b.Mount)
 		if err != nil {
-			return nil, fmt.Errorf("opening %q: %w", b.source, err)
+			return nil, fmt.Errorf("opening %q: %w", b.Source, err)
 		}
 		clones = append(clones, fd)
 		if b.readonly {
@@ -148,8 +153,8 @@ func bindHere(dir string, root *rootMount, list []bound, ro bool) (ns *os.File, 
 		return nil, err
 	}
 	for i, b := range list {
-		if err := attachIn(root.file, clones[i], b.target); err != nil {
-			return nil, fmt.Errorf("mounting at %q: %w", b.target, err)
+		if err := attachIn(root.file, clones[i], b.Target); err != nil {
+			return nil, fmt.Errorf("mounting at %q: %w", b.Target, err)
 		}
 	}
 	if ro { // now that what is mounted on has been made
@@ -165,6 +170,26 @@ func readOnly(fd int) error {
 		return fmt.Errorf("making a mount read-only: %w", err)
 	}
 	return nil
+}
+
+// cloneSource clones what m binds. A part of a volume, to which other containers may write, is looked up within that.
+func cloneSource(m spec.Mount) (int, error) {
+	const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE
+	if m.Volume == nil || m.Volume.Subpath == "" {
+		return unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
+	}
+	top, err := unix.Open(m.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(top)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	part, err := unix.Openat2(top, m.Volume.Subpath, &how)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(part)
+	return unix.OpenTree(part, "", flags|unix.AT_EMPTY_PATH)
 }
 
 // attachRoot attaches the root, since mounts are only made beneath attached ones.

@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,7 +18,7 @@ import (
 )
 
 // makeSpec is the container's configuration for this run, its user and working directory looked up in root.
-func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
+func (e *Engine) makeSpec(ctx context.Context, c *Container, root *rootMount) (*specs.Spec, error) {
 	p := c.Config.Process
 	user, err := spec.ResolveUser(root.file, p.User, p.Groups)
 	if err != nil {
@@ -36,11 +37,15 @@ func (e *Engine) makeSpec(c *Container, root *rootMount) (*specs.Spec, error) {
 			return nil, fmt.Errorf("bind source path does not exist: %q; make it first (%w)", m.Source, err)
 		}
 	}
+	volumes, err := e.mountVolumes(ctx, c, root, user)
+	if err != nil {
+		return nil, err
+	}
 	files, err := e.etcFiles(c)
 	if err != nil {
 		return nil, err
 	}
-	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files, Annotations: c.Annotations, Namespace: e.namespace}
+	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files, Volumes: volumes, Annotations: c.Annotations, Namespace: e.namespace}
 	if _, err := os.Stat("/dev/mqueue"); err == nil {
 		env.HostMqueue = true
 	}

@@ -34,6 +34,7 @@ type StartOptions struct {
 	Attach bool         // keep the monitor's socket: the caller is its client
 	Size   monitor.Size // of the terminal at first, when the container has one
 	Warm   *Warm        // a monitor to use; nil: one is started
+	Hold   bool         // hold the command back, as Init does
 }
 
 // Run creates a container, as Create does, calls created, and starts it, as Start does, under one lock: nobody takes
@@ -45,7 +46,7 @@ func (e *Engine) Run(ctx context.Context, c *Container, img *image.Image, o Star
 	}
 	defer unlock()
 	if err := created(); err != nil {
-		return nil, errors.Join(err, e.destroy(c))
+		return nil, e.undo(c, err)
 	}
 	conn, err := e.startLocked(ctx, c, o)
 	if err != nil && c.AutoRemove {
@@ -72,6 +73,8 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 	switch st := e.Status(c); st.State {
 	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
+	case Initialized:
+		return e.release(c, o)
 	case Exited:
 		e.retire(c.ID) // one that went on later would write how the last run ended into the new one's directory
 		if err := e.clearRun(c); err != nil {
@@ -86,16 +89,20 @@ func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) 
 		return nil, err
 	}
 	defer root.close()
+	if o.Attach {
+		e.say(c, "attach")
+	}
 	conn, err := e.startIn(ctx, c, o, root)
 	if err != nil {
 		e.endMonitor(c.ID)
+		root.close()
 		return nil, errors.Join(err, e.clearRun(c))
 	}
 	return conn, e.noteStart(c)
 }
 
 func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root *rootMount) (*monitor.Conn, error) {
-	s, err := e.makeSpec(c, root)
+	s, err := e.makeSpec(ctx, c, root)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +120,7 @@ func (e *Engine) startIn(ctx context.Context, c *Container, o StartOptions, root
 		return nil, err
 	}
 	p.Init = c.Config.Process.Init
+	finishVolumes(c, p)
 	if err := e.writeBundle(c, processFile, s.Process); err != nil {
 		return nil, err
 	}
@@ -149,9 +157,17 @@ type rootMount struct {
 	file    *os.File         // a handle for look-ups: the mount or the directory
 	overlay *overlay.Options // nil for a plain directory
 	path    string           // of a plain directory
+	held    []func()         // let go of the container's volumes, which it has mounts of now
 }
 
-func (r *rootMount) close() { r.file.Close() }
+// close may be called again.
+func (r *rootMount) close() {
+	r.file.Close()
+	for _, release := range r.held {
+		release()
+	}
+	r.held = nil
+}
 
 func (e *Engine) mountRoot(c *Container) (*rootMount, error) {
 	if c.Rootfs != "" && !c.RootfsCopy {
@@ -232,7 +248,7 @@ func (e *Engine) configure(c *Container, o StartOptions, m *monitorProcess, root
 	}
 	cfg := monitor.Config{
 		ID: c.ID, Dir: e.runDir(c.ID), HasRoot: root.overlay != nil,
-		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Restart: c.Restart,
+		Log: log, Terminal: c.Terminal, Stdin: c.Stdin, Attached: o.Attach, Hold: o.Hold, Restart: c.Restart, Events: e.eventSource(c),
 		Cleanup: []string{self, "container", "cleanup", c.ID}, CleanupEnv: rootless.ChildEnv(os.Environ()),
 	}
 	if err := e.place(c, s, cgroupDir, p, &cfg); err != nil {

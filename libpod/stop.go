@@ -53,6 +53,9 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 			return e.settleSoon(c)
 		}
 	}
+	if st.State == Initialized { // there is no command yet to ask
+		return errors.Join(e.killNow(ctx, c), e.settleSoon(c))
+	}
 	if st.State != Running && st.State != Paused {
 		_, err := e.settle(c)
 		return err
@@ -73,6 +76,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	}
 	defer cancel()
 	if _, err := e.Wait(wait, c); err == nil {
+		e.say(c, "stop")
 		return e.settleSoon(c)
 	}
 	if err := ctx.Err(); err != nil {
@@ -81,6 +85,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	if err := e.killNow(ctx, c); err != nil {
 		return err
 	}
+	e.say(c, "stop")
 	return e.settleSoon(c)
 }
 
@@ -100,7 +105,9 @@ func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout 
 	if err != nil {
 		return err
 	}
-	_, err = e.Start(ctx, now, StartOptions{})
+	if _, err = e.Start(ctx, now, StartOptions{}); err == nil {
+		e.say(now, "restart")
+	}
 	return err
 }
 

@@ -45,6 +45,7 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
+	e.say(now, "update")
 	if now.Restart != policy {
 		e.tellMonitor(c.ID, monitor.Change{Restart: &now.Restart})
 	}

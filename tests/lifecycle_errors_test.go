@@ -63,7 +63,7 @@ func TestLifecycleErrors(t *testing.T) {
 // errorLines are the command lines: for every verb those that every verb refuses, and then its own.
 func errorLines() []string {
 	var lines []string
-	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "inspect", "update -m 64m", "attach", "container clone"} {
+	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "inspect", "update -m 64m", "attach", "container clone", "container init"} {
 		lines = append(lines, verb+" no-such", verb+` ""`, verb+" AMBIGUOUS", verb, verb+" --no-such-flag up")
 	}
 	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause"} {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -187,4 +188,44 @@ func TestLogJournaldNeedsOne(t *testing.T) {
 	}
 	c := e.CommandIn("mount -t tmpfs tmpfs /run/systemd", "proa", "run", "-d", "--log-driver=journald", image, "true")
 	refused(t, c, 125, "journald", "k8s-file")
+}
+
+// TestIdleMonitorSleeps: the monitor of a container that does nothing does nothing.
+func TestIdleMonitorSleeps(t *testing.T) {
+	name := start(t, env, "sh", "-c", "head -c 1000000 /dev/zero; exec sleep 1000")
+	time.Sleep(4 * time.Second) // what it does once, it does within that
+	pid := env.Proa("inspect", "-f", "{{.State.MonitorPid}}", name).OK(t).Out()
+	before := switches(t, pid)
+	time.Sleep(3 * time.Second)
+	// Go's own watch comes by once a minute.
+	if n := switches(t, pid) - before; n > 2 {
+		t.Errorf("its threads woke %d times in 3 s", n)
+	}
+}
+
+// switches counts how often the process's threads went to sleep.
+func switches(t *testing.T, pid string) (n int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/" + pid + "/task/*/status")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the monitor, process %s, is gone (%v)", pid, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
+		k, err := strconv.Atoi(strings.Fields(rest)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += k
+	}
+	return n
+}
+
+func TestInfoNamesLogDrivers(t *testing.T) {
+	equal(t, "the default", env.Proa("info", "-f", "{{.LoggingDriver}}").OK(t).Out(), "k8s-file")
+	equal(t, "all", env.Proa("info", "-f", "{{json .Plugins.Log}}").OK(t).Out(), `["k8s-file","json-file","journald","passthrough","none"]`)
 }

@@ -15,7 +15,7 @@ func newContainerCommand(a *app) *cli.Command {
 			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a), newCleanupCommand(a),
-			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a),
+			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a), newInitCommand(a),
 			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
 			newMountCommand(a), newUnmountCommand(a),
 			newPsCommand(a), newInspectCommand(a, "container"),

@@ -42,6 +42,7 @@ func runCreate(a *app, c *cli.Context) error {
 		return err
 	}
 	if err := cid.write(ctr.ID); err != nil {
+		ctr.DropVolumes = true
 		return errors.Join(err, e.Remove(c.Context, ctr, true))
 	}
 	fmt.Fprintln(a.out, ctr.ID)

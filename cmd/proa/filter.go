@@ -77,7 +77,7 @@ func containerFilter(ctx context.Context, e *libpod.Engine, key, value string) (
 	case "volume":
 		return func(l libpod.Listed) bool {
 			return slices.ContainsFunc(l.Config.Mounts.List, func(m spec.Mount) bool {
-				return m.Type != "tmpfs" && (m.Source == value || m.Target == value)
+				return m.Type != "tmpfs" && (m.Source == value || m.Target == value) || m.Volume != nil && m.Volume.Name == value
 			})
 		}, nil
 	}
@@ -150,7 +150,7 @@ func patternFilter(key, value string) (keep, error) {
 
 // statusFilter takes Docker's words and Podman's.
 func statusFilter(value string) (keep, error) {
-	docker := []string{"created", "restarting", "running", "removing", "paused", "exited", "dead"}
+	docker := []string{"created", "initialized", "restarting", "running", "removing", "paused", "exited", "dead"}
 	want := value
 	switch value {
 	case "configured":

@@ -6,21 +6,24 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/proa-containers/proa/oci/spec"
 	"github.com/urfave/cli/v2"
 )
 
 func mountFlags() []cli.Flag {
 	return []cli.Flag{
-		stringList("volume", "v", "bind a path of the host, as `SOURCE:TARGET[:OPTIONS]`, the options as ro,rslave"),
-		stringList("mount", "", "mount, as `type=bind,src=PATH,dst=PATH[,ro]` or type=tmpfs,dst=PATH[,tmpfs-size=SIZE]"),
+		stringList("volume", "v", "mount a volume or a path of the host, as `[SOURCE:]TARGET[:OPTIONS]`, the options as ro,rslave"),
+		stringList("mount", "", "mount, as `type=bind,src=PATH,dst=PATH[,ro]`, type=volume[,src=NAME],dst=PATH or type=tmpfs,dst=PATH[,tmpfs-size=SIZE]"),
+		stringList("volumes-from", "", "mount the volumes and binds of a container, as `CONTAINER[:ro]`"),
+		&cli.StringFlag{Name: "volume-driver", Value: volume.Driver, Usage: "`DRIVER` of volumes that are made: local"},
+		&cli.StringFlag{Name: "image-volume", Value: "anonymous", Usage: "`WHAT` the volumes of the image become: anonymous (or bind) volumes, tmpfs or ignore"},
 		stringList("tmpfs", "", "mount a tmpfs at `TARGET[:OPTIONS]`, the options as size=64m,mode=1777"),
 		&cli.BoolFlag{Name: "read-only", Usage: "mount the container's root read-only"},
 		&cli.StringFlag{Name: "shm-size", Usage: "`SIZE` of /dev/shm (default: 64m)"},
@@ -30,6 +33,9 @@ func mountFlags() []cli.Flag {
 
 func parseMounts(c *cli.Context, m *spec.Mounts) (err error) {
 	m.ReadonlyRoot = c.Bool("read-only")
+	if err := parseInherited(c, m); err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		name  string
 		parse func(string) (spec.Mount, error)
@@ -68,30 +74,6 @@ func parseSize(c *cli.Context, name string) (int64, error) {
 	return n, nil
 }
 
-var errNamedVolume = errors.New("proa has no named or anonymous volumes yet; give the absolute path of a directory or file of the host")
-
-func parseVolume(s string) (spec.Mount, error) {
-	m := spec.Mount{Type: "bind"}
-	parts := strings.Split(s, ":")
-	switch {
-	case len(parts) == 1:
-		return m, errNamedVolume
-	case len(parts) > 3 || parts[0] == "" || parts[1] == "":
-		return m, errors.New("want SOURCE:TARGET[:OPTIONS]")
-	case !path.IsAbs(parts[0]) && parts[0][0] != '.':
-		return m, errNamedVolume
-	}
-	m.Target = parts[1]
-	if len(parts) == 3 {
-		for _, o := range strings.Split(parts[2], ",") {
-			if err := volumeOption(o, &m); err != nil {
-				return m, err
-			}
-		}
-	}
-	return m, bindSource(parts[0], &m)
-}
-
 // bindSource makes the source absolute and looks whether it is there.
 func bindSource(source string, m *spec.Mount) (err error) {
 	if m.Source, err = filepath.Abs(source); err != nil {
@@ -111,8 +93,12 @@ func volumeOption(o string, m *spec.Mount) error {
 	case "cached", "delegated", "consistent": // of Docker Desktop's file sharing: on Linux a bind is always consistent
 	case "z", "Z":
 		return relabel(o)
-	case "U", "idmap", "O", "nocopy", "copy":
+	case "U":
+		m.Chown = true
+	case "idmap", "O":
 		return fmt.Errorf("the option %s is not supported yet", o)
+	case "nocopy", "copy":
+		return fmt.Errorf("the option %s is for volumes: nothing is copied into a directory of the host", o)
 	case "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "bind", "rbind",
 		"private", "rprivate", "slave", "rslave", "shared", "rshared":
 		m.Options = append(m.Options, o)
@@ -175,18 +161,19 @@ func parseMount(s string) (spec.Mount, error) {
 	m := spec.Mount{Type: "volume"}
 	fields, err := csv.NewReader(strings.NewReader(s)).Read()
 	if err != nil {
-		return m, errors.New("want fields as in type=bind,src=PATH,dst=PATH, separated by commas")
+		return m, errors.New("want fields as in type=volume,src=NAME,dst=PATH, separated by commas")
 	}
 	for _, f := range fields { // first, for the others' meaning depends on it
 		if kind, ok := strings.CutPrefix(strings.TrimSpace(f), "type="); ok {
 			m.Type = kind
 		}
 	}
-	if m.Type == "volume" {
-		return m, errors.New("type=volume (which it is when no type is given): " + errNamedVolume.Error())
-	}
-	if m.Type != "bind" && m.Type != "tmpfs" {
-		return m, fmt.Errorf("unknown type %q: bind or tmpfs", m.Type)
+	switch m.Type {
+	case "volume":
+		m.Volume = &spec.Volume{}
+	case "bind", "tmpfs":
+	default:
+		return m, fmt.Errorf("unknown type %q: bind, volume or tmpfs", m.Type)
 	}
 	source := ""
 	for _, f := range fields {
@@ -197,6 +184,8 @@ func parseMount(s string) (spec.Mount, error) {
 	switch {
 	case m.Target == "":
 		return m, errors.New("no target: want dst=PATH")
+	case m.Type == "volume":
+		return m, nameVolume(source, &m)
 	case m.Type == "tmpfs" && source != "":
 		return m, errors.New("a tmpfs has no source")
 	case m.Type == "tmpfs":
@@ -221,8 +210,11 @@ func mountField(f string, m *spec.Mount, source *string) error {
 	case "ro", "readonly", "rw":
 		return mountReadonly(key, value, valued, m)
 	}
-	if m.Type == "bind" {
+	switch m.Type {
+	case "bind":
 		return bindField(key, value, f, m)
+	case "volume":
+		return volumeField(key, value, f, m)
 	}
 	switch key {
 	case "tmpfs-size", "tmpfs-mode":
@@ -262,63 +254,15 @@ func bindField(key, value, f string, m *spec.Mount) error {
 		}
 	case "consistency":
 		return volumeOption(value, m)
+	case "U", "chown":
+		return boolField(key, value, &m.Chown)
 	case "relabel":
 		if value != "shared" && value != "private" {
 			return fmt.Errorf("invalid relabel %q: shared or private", value)
 		}
 		return relabel(f)
 	default:
-		return fmt.Errorf("unknown field %q of a bind: src, dst, ro, bind-propagation, bind-nonrecursive, relabel", f)
+		return fmt.Errorf("unknown field %q of a bind: src, dst, ro, bind-propagation, bind-nonrecursive, relabel, chown", f)
 	}
 	return nil
-}
-
-// parseDevice is one device, or those in a directory.
-func parseDevice(s string) ([]spec.Device, error) {
-	parts := strings.Split(s, ":")
-	d := spec.Device{Source: parts[0], Access: "rwm"}
-	d.Target = d.Source
-	switch len(parts) {
-	case 1:
-	case 2:
-		if path.IsAbs(parts[1]) {
-			d.Target = parts[1]
-		} else {
-			d.Access = parts[1]
-		}
-	case 3:
-		d.Target, d.Access = parts[1], parts[2]
-	default:
-		return nil, errors.New("want SOURCE[:TARGET[:ACCESS]]")
-	}
-	if d.Access == "" || strings.Trim(d.Access, "rwm") != "" {
-		return nil, fmt.Errorf("invalid access %q: of r, w and m", d.Access)
-	}
-	if !path.IsAbs(d.Source) || !path.IsAbs(d.Target) {
-		return nil, errors.New("want absolute paths; devices by CDI name are not supported yet")
-	}
-	st, err := os.Stat(d.Source)
-	switch {
-	case err != nil:
-		return nil, err
-	case st.IsDir():
-		return devicesIn(d)
-	case st.Mode()&os.ModeDevice == 0:
-		return nil, fmt.Errorf("%s is not a device", d.Source)
-	}
-	return []spec.Device{d}, nil
-}
-
-func devicesIn(dir spec.Device) ([]spec.Device, error) {
-	var out []spec.Device
-	err := filepath.WalkDir(dir.Source, func(p string, e fs.DirEntry, err error) error {
-		if err == nil && e.Type()&fs.ModeDevice != 0 {
-			out = append(out, spec.Device{Source: p, Target: path.Join(dir.Target, strings.TrimPrefix(p, dir.Source)), Access: dir.Access})
-		}
-		return err
-	})
-	if err == nil && len(out) == 0 {
-		err = fmt.Errorf("there are no devices in %s", dir.Source)
-	}
-	return out, err
 }

@@ -25,8 +25,13 @@ type info struct {
 	MemTotal                                                                   uint64
 	SecurityOptions                                                            []string
 	DefaultRuntime, ServerVersion                                              string
+	LoggingDriver                                                              string
+	Plugins                                                                    plugins
 	Rootless                                                                   bool
 }
+
+// plugins are Docker's place for the names of log drivers.
+type plugins struct{ Log []string }
 
 func newInfoCommand(a *app) *cli.Command {
 	return &cli.Command{
@@ -74,6 +79,7 @@ func gatherInfo(c *cli.Context, e *libpod.Engine) (*info, error) {
 	i := &info{
 		Containers: len(list), Images: len(images), Driver: s.Driver(), DockerRootDir: s.GraphRoot(), RunRoot: s.RunRoot(),
 		CgroupDriver: "none", CgroupVersion: "1", OSType: runtime.GOOS, Architecture: runtime.GOARCH, NCPU: runtime.NumCPU(),
+		LoggingDriver: libpod.LogDrivers()[0], Plugins: plugins{libpod.LogDrivers()},
 		DefaultRuntime: "proa", ServerVersion: version, Rootless: rootless.Rootless(), SecurityOptions: []string{"name=seccomp"},
 	}
 	for _, l := range list {
@@ -125,6 +131,8 @@ Server Version: %s
 Storage Driver: %s
 Root Dir: %s
 Run Root: %s
+Logging Driver: %s
+Log Drivers: %s
 Cgroup Driver: %s
 Cgroup Version: %s
 Default Runtime: %s
@@ -138,6 +146,7 @@ CPUs: %d
 Total Memory: %.2fGiB
 Name: %s
 `, i.Containers, i.ContainersRunning, i.ContainersPaused, i.ContainersStopped, i.Images, i.ServerVersion, i.Driver, i.DockerRootDir, i.RunRoot,
+		i.LoggingDriver, strings.Join(i.Plugins.Log, ", "),
 		i.CgroupDriver, i.CgroupVersion, i.DefaultRuntime, strings.Join(i.SecurityOptions, ", "), i.Rootless, i.KernelVersion, i.OperatingSystem,
 		i.OSType, i.Architecture, i.NCPU, float64(i.MemTotal)/(1<<30), i.Name)
 	return err

@@ -8,17 +8,18 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/urfave/cli/v2"
 )
 
 func newInspectCommand(a *app, kind string) *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show all there is to know of containers and images, as JSON",
+		Usage:     "show all there is to know of containers, images and volumes, as JSON",
 		ArgsUsage: "NAME [NAME...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
-			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container` or an image"},
+			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image or a volume"},
 			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what containers wrote, as SizeRw, and that with their image, as SizeRootFs"},
 			latestFlag(),
 		},
@@ -28,14 +29,14 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 
 func runInspect(a *app, c *cli.Context) error {
 	kind := c.String("type")
-	if kind != "" && kind != "container" && kind != "image" {
-		return fmt.Errorf("invalid --type %q: container or image", kind)
+	if kind != "" && kind != "container" && kind != "image" && kind != "volume" {
+		return fmt.Errorf("invalid --type %q: container, image or volume", kind)
 	}
 	switch {
-	case c.Bool("latest") && (c.Args().Present() || kind == "image"):
+	case c.Bool("latest") && (c.Args().Present() || kind == "image" || kind == "volume"):
 		return errors.New("inspect takes either --latest, which is a container, or names, not both")
 	case c.NArg() == 0 && !c.Bool("latest"):
-		return errors.New("inspect takes at least one container or image")
+		return errors.New("inspect takes at least one container, image or volume")
 	}
 	var t *rowTemplate
 	var err error
@@ -82,7 +83,7 @@ func runInspect(a *app, c *cli.Context) error {
 }
 
 func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error) {
-	if kind != "image" {
+	if kind == "" || kind == "container" {
 		ctr, err := e.Lookup(ref)
 		if err == nil {
 			return inspectContainer(c, e, ctr)
@@ -91,15 +92,28 @@ func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error)
 			return nil, err
 		}
 	}
-	s, err := e.Store()
+	if kind != "volume" {
+		s, err := e.Store()
+		if err != nil {
+			return nil, err
+		}
+		img, err := image.Inspect(s, ref)
+		if !errors.Is(err, image.ErrNotFound) || kind == "image" {
+			return img, err
+		}
+	}
+	s, err := e.Volumes()
 	if err != nil {
 		return nil, err
 	}
-	v, err := image.Inspect(s, ref)
-	if errors.Is(err, image.ErrNotFound) && kind == "" {
-		return nil, fmt.Errorf("no such container or image: %q", ref)
+	v, err := s.Get(ref)
+	if errors.Is(err, volume.ErrNotFound) && kind == "" {
+		return nil, fmt.Errorf("no such container, image or volume: %q", ref)
 	}
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return newInspectedVolume(v), nil
 }
 
 func inspectContainer(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*libpod.Inspected, error) {

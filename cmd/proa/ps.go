@@ -103,7 +103,8 @@ func selectContainers(ctx context.Context, e *libpod.Engine, o psOptions) ([]lib
 	}
 	ended := func(f string) bool { return strings.HasPrefix(f, "status=") || strings.HasPrefix(f, "exited=") }
 	all := o.all || o.last > 0 || slices.ContainsFunc(o.filters, ended)
-	list = slices.DeleteFunc(list, func(l libpod.Listed) bool { return !all && !up(l) || !fits(l) })
+	shown := func(l libpod.Listed) bool { return up(l) && l.Status.State != libpod.Initialized }
+	list = slices.DeleteFunc(list, func(l libpod.Listed) bool { return !all && !shown(l) || !fits(l) })
 	if o.last > 0 {
 		list = list[:min(o.last, len(list))]
 	}
@@ -133,5 +134,5 @@ func statusText(s libpod.Status) string {
 	case libpod.Exited:
 		return fmt.Sprintf("Exited (%d) %s ago", s.Run.ExitCode, units.HumanDuration(time.Since(s.Run.FinishedAt)))
 	}
-	return "Created"
+	return strings.ToUpper(string(s.State[:1])) + string(s.State[1:])
 }

@@ -83,13 +83,17 @@ func newPsRow(l libpod.Listed, size libpod.Size, whole bool) psRow {
 	}
 	slices.Sort(labels)
 	for _, m := range l.Config.Mounts.List {
-		if m.Source == "" {
+		source := m.Source
+		if m.Volume != nil {
+			source = m.Volume.Name
+		}
+		if source == "" {
 			continue
 		}
 		if !whole {
-			m.Source = shorten(m.Source, 15)
+			source = shorten(source, 15)
 		}
-		mounts = append(mounts, m.Source)
+		mounts = append(mounts, source)
 	}
 	if !whole {
 		id, imageID, command = id[:12], imageID[:min(12, len(imageID))], shorten(command, 20)
@@ -101,7 +105,7 @@ func newPsRow(l libpod.Listed, size libpod.Size, whole bool) psRow {
 	ago := units.HumanDuration(time.Since(l.Created)) + " ago"
 	row := psRow{
 		Command: strconv.Quote(command), CreatedAt: stamp(l.Created), ID: id, Image: name,
-		Labels: strings.Join(labels, ","), LocalVolumes: "0", Mounts: strings.Join(mounts, ","), Names: l.Name,
+		Labels: strings.Join(labels, ","), LocalVolumes: strconv.Itoa(len(l.VolumeNames())), Mounts: strings.Join(mounts, ","), Names: l.Name,
 		Networks: l.Config.Namespaces.Network, RunningFor: ago, Size: sizeText(size),
 		State: string(l.Status.State), Status: statusText(l.Status) + healthText(l),
 		AutoRemove: strconv.FormatBool(l.AutoRemove), Created: ago, CreatedHuman: ago, Exited: strconv.FormatBool(l.Status.State == libpod.Exited),

@@ -19,6 +19,7 @@ func newRmCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill running containers; do not complain of missing ones"},
 			timeFlag("with --force, stop running containers first, and `SECONDS` later kill them, -1 for never (default: killed at once)"),
 			allFlag("all containers that do not run, with --force those too", "a"),
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "their anonymous volumes too"},
 			ignoreFlag(),
 			&cli.BoolFlag{Name: "depend", Usage: "also the containers that share a namespace of those"},
 		}, chooseFlags()...),
@@ -59,6 +60,7 @@ func runRm(a *app, c *cli.Context) error {
 				return "", err
 			}
 		}
+		t.DropVolumes = c.Bool("volumes")
 		err := e.Remove(c.Context, t.Container, force)
 		if missing(err) && (force || c.Bool("ignore")) {
 			return "", nil

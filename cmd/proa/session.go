@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -34,8 +35,10 @@ func (s *session) attach(ctx context.Context) (monitor.Exit, error) {
 		return monitor.Exit{}, err
 	}
 	defer restore()
+	ctx, hangUp := context.WithCancelCause(ctx)
+	defer hangUp(nil)
 	if s.sigProxy {
-		defer s.proxySignals()()
+		defer s.proxySignals(hangUp)()
 	}
 	streams := libpod.Streams{Out: s.out, Err: s.err}
 	if s.stdin && s.ctr.Log.Driver != "passthrough" { // there the container reads it itself
@@ -44,8 +47,15 @@ func (s *session) attach(ctx context.Context) (monitor.Exit, error) {
 			streams.DetachKeys = s.keys
 		}
 	}
-	return libpod.Stream(ctx, s.conn, streams)
+	exit, err := libpod.Stream(ctx, s.conn, streams)
+	if err != nil && errors.Is(context.Cause(ctx), errHungUp) {
+		err = errHungUp
+	}
+	return exit, err
 }
+
+// errHungUp says that the user's terminal went away: the container goes on.
+var errHungUp = errors.New("the terminal was hung up")
 
 // raw puts the user's terminal in raw mode for a container with one of its own, and follows its size.
 func (s *session) raw() (restore func(), err error) {
@@ -98,14 +108,23 @@ func terminalSize(fd int) monitor.Size {
 const proxyLater = 20 * time.Millisecond
 
 // proxySignals hands every signal that reaches proa to the container. SIGURG is Go's own, SIGCHLD and SIGPIPE are
-// proa's, and those of job control act on proa as on any process.
-func (s *session) proxySignals() (stop func()) {
+// proa's, and those of job control act on proa as on any process. With its terminal proa goes too, whatever the container
+// makes of the signal.
+func (s *session) proxySignals(hangUp func(error)) (stop func()) {
+	terminals := slices.DeleteFunc([]int{0, 1, 2}, func(fd int) bool { return !term.IsTerminal(fd) })
+	gone := func(fd int) bool {
+		_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err == unix.EIO
+	}
 	all := make(chan os.Signal, 32)
 	signal.Notify(all, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 	later := time.AfterFunc(proxyLater, func() { signal.Notify(all, rareSignals()...) })
 	go func() {
 		for sig := range all {
 			s.engine.Kill(s.ctr, unix.SignalName(sig.(syscall.Signal)))
+			if sig == syscall.SIGHUP && slices.ContainsFunc(terminals, gone) {
+				hangUp(errHungUp)
+			}
 		}
 	}()
 	return func() {
@@ -142,6 +161,8 @@ func ended(exit monitor.Exit, err error) error {
 	switch {
 	case errors.Is(err, libpod.ErrDetached):
 		return nil
+	case errors.Is(err, errHungUp):
+		return &exitError{code: 128 + int(syscall.SIGHUP)}
 	case errors.Is(err, syscall.EPIPE):
 		return &exitError{code: 128 + int(syscall.SIGPIPE)}
 	case err != nil:

@@ -13,7 +13,7 @@ import (
 )
 
 // waitConditions are what --condition knows, in Docker's and Podman's words.
-const waitConditions = "configured, created, exited, healthy, not-running, paused, removed, running, stopped or unhealthy"
+const waitConditions = "configured, created, exited, healthy, initialized, not-running, paused, removed, running, stopped or unhealthy"
 
 func newWaitCommand(a *app) *cli.Command {
 	return &cli.Command{

@@ -52,7 +52,7 @@ func (e *Embryo) Discard() {
 
 // fits tells whether the embryo can become what c wants.
 func (e *Embryo) fits(c *Config, flags uintptr, joins []join) bool {
-	return e.flags == flags && len(joins)+len(c.Preserve)+len(c.IDMaps) == 0 && c.Fifo == nil
+	return e.flags == flags && len(joins)+len(c.Preserve)+len(c.IDMaps) == 0 && c.Fifo == nil && !c.Plan.Late
 }
 
 // deliver hands the plan over and holds the conversation with the init, which is discarded if it fails.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proa-containers/proa/oci/driver"
+	"github.com/proa-containers/proa/oci/monitor/event"
 )
 
 // The conversation, on SOCK_SEQPACKET sockets; every packet is one kind byte and its payload:
@@ -74,6 +75,7 @@ const (
 	StayFile    = "stay"         // made by who ends the container and wants it to stay so, before the signal
 	HealthFile  = "health"       // a JSON HealthState, of a container with a health check
 	AttachFile  = "attach"       // the socket for clients
+	StartFile   = "start"        // a fifo: a command that is held back runs when it is read, as package plan describes
 )
 
 // Config is what a monitor is started with.
@@ -88,10 +90,12 @@ type Config struct {
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
 	Log        Log
 	Terminal   bool
-	Stdin      bool     // keep standard input open
-	Attached   bool     // the starter stays on its socket as a client
-	Restart    Policy   `json:",omitzero"`
-	Health     *Health  `json:",omitempty"`
+	Stdin      bool    // keep standard input open
+	Hold       bool    `json:",omitempty"` // hold the command back until StartFile is read
+	Attached   bool    // the starter stays on its socket as a client
+	Restart    Policy  `json:",omitzero"`
+	Health     *Health `json:",omitempty"`
+	Events     event.Source
 	Cleanup    []string `json:",omitempty"` // executed when the container ended and no client is left
 	CleanupEnv []string `json:",omitempty"`
 }
@@ -117,6 +121,7 @@ type Init struct {
 	PID       int
 	StartTime uint64 // field 22 of /proc/PID/stat, clock ticks since boot: tells a taken pid
 	StartedAt time.Time
+	Held      bool `json:",omitempty"` // as long as StartFile is there, the command does not run yet
 }
 
 // Exit is how the container ended.

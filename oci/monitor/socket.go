@@ -152,6 +152,9 @@ func (c *Conn) ReceiveFiles(buf []byte) (kind byte, payload []byte, files []*os.
 	var n, oobn int
 	e := c.raw.Read(func(s uintptr) bool {
 		n, oobn, _, _, err = unix.Recvmsg(int(s), buf, oob, unix.MSG_CMSG_CLOEXEC)
+		if err == unix.ECONNRESET {
+			n, oobn, _, _, err = unix.Recvmsg(int(s), buf, oob, unix.MSG_CMSG_CLOEXEC)
+		}
 		return err != unix.EAGAIN
 	})
 	switch {
@@ -194,6 +197,10 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 	var err error
 	e := c.raw.Read(func(s uintptr) bool {
 		n, _, err = unix.Recvfrom(int(s), buf, 0)
+		if err == unix.ECONNRESET {
+			// A peer that leaves something unread when it ends makes this error, ahead of what it has sent before.
+			n, _, err = unix.Recvfrom(int(s), buf, 0)
+		}
 		return err != unix.EAGAIN
 	})
 	switch {

@@ -229,3 +229,37 @@ func TestFiles(t *testing.T) {
 		t.Errorf("the peer's end: %v", err)
 	}
 }
+
+// TestLastPacketOfHasty: what was sent is heard, also when its sender did not read what it got.
+func TestLastPacketOfHasty(t *testing.T) {
+	for range 20 {
+		a, file, err := Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Dup(int(file.Fd()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		b, err := NewConn(fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Send(Stdin, []byte("unread")); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Send(Exited, []byte("last")); err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		kind, payload, err := a.Receive(make([]byte, MaxPayload+1))
+		if err != nil || kind != Exited || string(payload) != "last" {
+			t.Fatalf("heard %q %q, %v", kind, payload, err)
+		}
+		if _, _, err := a.Receive(make([]byte, MaxPayload+1)); err != io.EOF {
+			t.Errorf("after the end: %v", err)
+		}
+		a.Close()
+	}
+}

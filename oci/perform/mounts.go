@@ -19,6 +19,9 @@ func (p *performer) makeMounts() error {
 			if m.Kind == plan.MountBind {
 				what = fmt.Sprintf("%q", m.Source)
 			}
+			if m.Subpath != "" {
+				what = fmt.Sprintf("%q of %q", m.Subpath, m.Source)
+			}
 			if m.FSType == "proc" && errors.Is(err, unix.EPERM) {
 				// The kernel gives a user namespace a fresh procfs only where it sees all of one (mount_too_revealing).
 				return &plan.Error{Step: fmt.Sprintf("mount %s at %q", what, m.Dest), Text: "operation not permitted; within a container that works when that one runs with --security-opt unmask=all, or --privileged"}
@@ -110,6 +113,9 @@ func (p *performer) newMount(m *plan.Mount) (int, error) {
 	if m.NoFollow {
 		flags |= unix.AT_SYMLINK_NOFOLLOW
 	}
+	if m.Subpath != "" {
+		return p.bindBelow(m, flags)
+	}
 	fd, err := unix.OpenTree(unix.AT_FDCWD, m.Source, flags)
 	if err == unix.EINVAL && !m.Recursive {
 		// In a user namespace a tree with mounts beneath may be cloned only as a whole.
@@ -118,6 +124,31 @@ func (p *performer) newMount(m *plan.Mount) (int, error) {
 	if err != nil {
 		return -1, err
 	}
+	return p.dress(m, fd)
+}
+
+// bindBelow clones a part of a directory that other containers may write to: its links lead nowhere else.
+func (p *performer) bindBelow(m *plan.Mount, flags uint) (int, error) {
+	top, err := unix.Open(m.Source, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(top)
+	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	part, err := unix.Openat2(top, m.Subpath, how)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(part)
+	fd, err := unix.OpenTree(part, "", flags|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return -1, err
+	}
+	return p.dress(m, fd)
+}
+
+// dress gives a detached bind its flags and ids.
+func (p *performer) dress(m *plan.Mount, fd int) (int, error) {
 	if err := setAttr(fd, false, m.Set, m.Clear); err != nil {
 		return -1, err
 	}

@@ -39,6 +39,8 @@ type Plan struct {
 	JoinFlags int `json:"joinFlags,omitempty"`
 	// JoinCgroup makes an exec's init enter the cgroup namespace of FDs.Target, when it is born in a cgroup within.
 	JoinCgroup bool `json:"joinCgroup,omitempty"`
+	// Late makes a launcher leave aside an init that was started ahead: its copy of the mounts is older than a bind's source.
+	Late bool `json:"late,omitempty"`
 	// SameMounts tells that FDs.Target has the launcher's mount namespace.
 	SameMounts bool `json:"sameMounts,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
@@ -183,6 +185,8 @@ type Mount struct {
 	IDMapRec bool    `json:"idmaprec,omitempty"`
 	UIDMaps  []IDMap `json:"muids,omitempty"`
 	GIDMaps  []IDMap `json:"mgids,omitempty"`
+	// Subpath is what to bind of Source, looked up in it when the mount is made: links lead nowhere else.
+	Subpath string `json:"sub,omitempty"`
 }
 
 // Device is a device node. With Bind it is a bind mount of the host's node at the same path.
@@ -254,11 +258,12 @@ func Outline(b []byte) (*Plan, error) {
 		UIDMaps    []IDMap     `json:"uids"`
 		GIDMaps    []IDMap     `json:"gids"`
 		CgroupDirs []string    `json:"cgroups"`
+		Late       bool        `json:"late"`
 	}
 	if err := json.Unmarshal(b, &o); err != nil {
 		return nil, fmt.Errorf("decode the container's plan: %w", err)
 	}
-	return &Plan{Namespaces: o.Namespaces, UIDMaps: o.UIDMaps, GIDMaps: o.GIDMaps, CgroupDirs: o.CgroupDirs}, nil
+	return &Plan{Namespaces: o.Namespaces, UIDMaps: o.UIDMaps, GIDMaps: o.GIDMaps, CgroupDirs: o.CgroupDirs, Late: o.Late}, nil
 }
 
 // Decode reads a plan.

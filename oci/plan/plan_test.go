@@ -28,11 +28,11 @@ func full() *Plan {
 		Namespaces: []Namespace{{unix.CLONE_NEWNS, "/ns"}},
 		UIDMaps:    []IDMap{{1, 2, 3}}, GIDMaps: []IDMap{{4, 5, 1<<32 - 1}}, Hostname: "h", Domainname: "d", Sysctls: []Sysctl{{"k", "v"}},
 		Mounts: []Mount{{
-			MountBind, "fs", "s", "/d", []string{"x=y"}, 1, 2, 3, 4, 5, true, true, true, true, "/fb", 6, true, []IDMap{{1, 1, 1}}, []IDMap{{2, 2, 2}},
+			MountBind, "fs", "s", "/d", []string{"x=y"}, 1, 2, 3, 4, 5, true, true, true, true, "/fb", 6, true, []IDMap{{1, 1, 1}}, []IDMap{{2, 2, 2}}, "sub",
 		}},
 		Devices: []Device{{"/dev/x", 1, 2, 3, 4, "/dev/y"}}, DevLinks: []Link{{"/a", "b"}}, Masked: []string{"/m"}, Readonly: []string{"/r"},
 		Hooks: Hooks{true, []Hook{{"/h", []string{"h"}, []string{"E=1"}, 5}}, []Hook{{Path: "/s"}}},
-		Time:  []TimeOffset{{"monotonic", -1, 2}}, CgroupDirs: []string{"/cg"}, Prepare: true, Limit: true, JoinFlags: 1, JoinCgroup: true, SameMounts: true, Init: true,
+		Time:  []TimeOffset{{"monotonic", -1, 2}}, CgroupDirs: []string{"/cg"}, Prepare: true, Limit: true, JoinFlags: 1, JoinCgroup: true, Late: true, SameMounts: true, Init: true,
 		FDs: FDs{1, 2, 3, 4, []int{5}},
 	}
 }

@@ -34,7 +34,7 @@ func (r *Runtime) Start(id string) error {
 		return fmt.Errorf("open the start fifo: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := awaitFifo(id, fd, int(pidfd.Fd())); err != nil {
+	if err := AwaitFifo(id, fd, int(pidfd.Fd()), -1); err != nil {
 		return err
 	}
 	if err := os.Remove(r.fifo(id)); err != nil {
@@ -44,14 +44,22 @@ func (r *Runtime) Start(id string) error {
 	return nil
 }
 
-// awaitFifo reads what package plan describes: it returns when the command is executed.
-func awaitFifo(id string, fifo, pidfd int) error {
+// ErrSilent says that an init did not write to its fifo: it has been let go before.
+var ErrSilent = errors.New("the init says nothing")
+
+// AwaitFifo reads what package plan describes: it returns when the command is executed. An init that waits answers at
+// once; patience, in milliseconds, is until ErrSilent, -1 for ever.
+func AwaitFifo(id string, fifo, pidfd, patience int) error {
 	var said []byte
 	b := make([]byte, 4096)
 	fds := []unix.PollFd{{Fd: int32(fifo), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
 	for {
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+		ready, err := unix.Poll(fds, patience)
+		if err != nil && err != unix.EINTR {
 			return fmt.Errorf("wait for the container's init: %w", err)
+		}
+		if ready == 0 && err == nil && len(said) == 0 {
+			return ErrSilent
 		}
 		n, err := unix.Read(fifo, b)
 		switch {

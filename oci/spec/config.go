@@ -63,14 +63,30 @@ type Mounts struct {
 	List         []Mount  `json:",omitempty"`
 	Devices      []Device `json:",omitempty"`
 	ShmSize      int64    `json:",omitempty"` // bytes; 0: 64 MiB
+	VolumesFrom  []string `json:",omitempty"` // CONTAINER[:OPTIONS], whose mounts are in List when the container is made
+	ImageVolumes string   `json:",omitempty"` // what an image's volumes become: "" a volume each, "tmpfs" or "ignore"
 }
 
 // Mount is a --volume, --mount or --tmpfs.
 type Mount struct {
-	Type    string   // bind or tmpfs
+	Type    string   // bind, tmpfs or volume
 	Source  string   `json:",omitempty"` // absolute
 	Target  string   // absolute
 	Options []string `json:",omitempty"` // in mount(8)'s words
+	Chown   bool     `json:",omitempty"` // U: give the content to the container's user at each start
+	Volume  *Volume  `json:",omitempty"` // of the type volume
+}
+
+// Volume is what a mount says of its volume.
+type Volume struct {
+	Name      string            `json:",omitempty"` // empty until the container is made: one of its own
+	Anonymous bool              `json:",omitempty"` // it goes with the container
+	Inherited bool              `json:",omitempty"` // by --volumes-from, or of the image
+	NoCopy    bool              `json:",omitempty"` // leave out the copy of the image's content
+	Subpath   string            `json:",omitempty"` // the part of the volume to mount
+	Labels    map[string]string `json:",omitempty"` // and options, of a volume that is to be made
+	Options   map[string]string `json:",omitempty"`
+	Mounted   bool              `json:",omitempty"` // the volume is mounted while containers use it
 }
 
 // Device is a --device.
@@ -130,5 +146,12 @@ type Env struct {
 	Annotations map[string]string
 	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
 	Namespace func(container, kind string) (string, error)
-	Devices   []Device // the host's devices, for a privileged container
+	Devices   []Device                // the host's devices, for a privileged container
+	Volumes   map[string]VolumeSource // by the target of the mount
+}
+
+// VolumeSource is where a volume's content is on the host.
+type VolumeSource struct {
+	Path    string
+	Options []string // of the mount, before those of the container's
 }

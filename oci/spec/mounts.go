@@ -42,7 +42,7 @@ func mounts(g *generate.Generator, cfg Config, env Env) error {
 			list = append(list, bind(source, target))
 		}
 	}
-	user, err := userMounts(cfg.Mounts.List)
+	user, err := userMounts(cfg.Mounts.List, env.Volumes)
 	if err != nil {
 		return err
 	}
@@ -58,14 +58,20 @@ func bind(source, target string, options ...string) specs.Mount {
 	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: append([]string{"rbind", "rprivate"}, options...)}
 }
 
+// Mounted tells whether there is a mount at target.
+func (m Mounts) Mounted(target string) bool {
+	target = filepath.Clean(target)
+	return slices.ContainsFunc(m.List, func(o Mount) bool { return filepath.Clean(o.Target) == target })
+}
+
 // Validate checks what the user mounts.
 func (m Mounts) Validate() error {
-	_, err := userMounts(m.List)
+	_, err := userMounts(m.List, nil)
 	return err
 }
 
 // userMounts converts the user's mounts, parents before what is mounted in them.
-func userMounts(list []Mount) ([]specs.Mount, error) {
+func userMounts(list []Mount, volumes map[string]VolumeSource) ([]specs.Mount, error) {
 	var out []specs.Mount
 	seen := map[string]bool{}
 	for _, m := range list {
@@ -97,8 +103,15 @@ func userMounts(list []Mount) ([]specs.Mount, error) {
 				options = append(options, o)
 			}
 			out = append(out, specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: options})
+		case "volume":
+			v := volumes[m.Target]
+			options := slices.Concat([]string{"rbind"}, m.Options, v.Options, []string{"rprivate"})
+			if slices.Contains(options, "ro") {
+				options = append(options, "rro")
+			}
+			out = append(out, specs.Mount{Destination: target, Type: "bind", Source: v.Path, Options: options})
 		default:
-			return nil, fmt.Errorf("unknown mount type %q: bind or tmpfs", m.Type)
+			return nil, fmt.Errorf("unknown mount type %q: bind, tmpfs or volume", m.Type)
 		}
 	}
 	slices.SortStableFunc(out, func(a, b specs.Mount) int {

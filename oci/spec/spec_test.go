@@ -107,7 +107,7 @@ func TestNewRefuses(t *testing.T) {
 		"duplicate mount point": {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "/a/"}, {Type: "tmpfs", Target: "/a"}}}},
 		"relative":              {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "relative"}}}},
 		`target "/.."`:          {Mounts: Mounts{List: []Mount{{Type: "tmpfs", Target: "/.."}}}},
-		"unknown mount type":    {Mounts: Mounts{List: []Mount{{Type: "volume", Target: "/a"}}}},
+		"unknown mount type":    {Mounts: Mounts{List: []Mount{{Type: "floppy", Target: "/a"}}}},
 	} {
 		if _, err := New(cfg, testEnv()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New(%+v) = %v, want an error with %q", cfg, err, want)

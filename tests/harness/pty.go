@@ -18,7 +18,8 @@ import (
 type Terminal struct {
 	Cmd    *exec.Cmd
 	Master *os.File
-	Slave  *os.File // kept open, so that the settings can be read after the command has ended
+	Slave  *os.File     // kept open, so that the settings can be read after the command has ended
+	Before unix.Termios // the settings before the command was started
 
 	mu   sync.Mutex
 	seen strings.Builder
@@ -39,6 +40,7 @@ func (c *Cmd) OnTerminal(t testing.TB, rows, cols uint16) *Terminal {
 	}
 	term := &Terminal{Master: master, Slave: slave, done: make(chan struct{})}
 	term.Resize(t, rows, cols)
+	term.Before = term.Settings(t)
 	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 	x := c.Exec(ctx)
 	x.Stdin, x.Stdout, x.Stderr = slave, slave, slave

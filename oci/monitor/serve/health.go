@@ -92,6 +92,11 @@ func (p *prober) pause() time.Duration {
 
 // frozen tells whether the container is paused: nothing can be asked of it then.
 func (p *prober) frozen() bool {
+	if p.init.Held {
+		if _, err := os.Lstat(filepath.Join(p.s.cfg.Dir, monitor.StartFile)); err == nil {
+			return true
+		}
+	}
 	b, err := os.ReadFile(p.h.FreezeFile)
 	if err != nil {
 		return false
@@ -118,6 +123,9 @@ func (p *prober) check(reply chan monitor.HealthResult) {
 	before := p.state.Status
 	p.state.Count(r, p.h.Retries, p.starting())
 	p.write()
+	if p.state.Status != before {
+		p.s.say("health_status: " + p.state.Status)
+	}
 	if p.state.Status != before && p.state.Status == monitor.Unhealthy {
 		p.act()
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,7 +31,7 @@ type restarter struct {
 	since time.Time // when the run began
 	force bool      // start again whatever the policy says: the run was ended for that
 
-	mu   sync.Mutex // of the policy and force
+	mu   sync.Mutex // of the policy, the name in events, and force
 	once sync.Once  // of what is done once, see settleDown
 	left sync.Once  // of giveUp
 	stay chan struct{}
@@ -65,6 +66,11 @@ func (s *server) change(c monitor.Change) {
 	defer s.again.mu.Unlock()
 	if c.Restart != nil {
 		s.cfg.Restart = *c.Restart
+	}
+	if c.Name != nil && s.cfg.Events.Attributes != nil {
+		attributes := maps.Clone(s.cfg.Events.Attributes) // somebody may be writing the others
+		attributes["name"] = *c.Name
+		s.cfg.Events.Attributes = attributes
 	}
 	if c.Stay {
 		s.again.giveUp()

@@ -71,6 +71,7 @@ func Run() error {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
+	s.say("start") // first, or what the starter's next command does would be told before it
 	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
 		s.clients.add(starter)
@@ -86,6 +87,7 @@ func Run() error {
 		checks := s.probe(proc)
 		e := s.wait()
 		checks.end()
+		s.sayEnd(e)
 		if s.again.able {
 			s.emptyCgroup()
 		}
@@ -93,8 +95,26 @@ func Run() error {
 		if proc = s.restart(&e); proc == nil {
 			return s.finish(e)
 		}
+		s.say("start")
 		s.read()
 	}
+}
+
+// say writes an event of the container. An error has nobody to hear it.
+func (s *server) say(action string, pairs ...string) {
+	s.again.mu.Lock()
+	events := s.cfg.Events
+	s.again.mu.Unlock()
+	if events.Dir != "" {
+		_ = events.Say(action, pairs...)
+	}
+}
+
+func (s *server) sayEnd(e monitor.Exit) {
+	if e.OOMKilled {
+		s.say("oom")
+	}
+	s.say("die", "exitCode", strconv.Itoa(e.Code))
 }
 
 // read starts what carries the container's output.
@@ -111,6 +131,7 @@ const settleTime = 500 * time.Millisecond
 // settleDown does what a short container does not need, and would wait for: each step stops or switches threads.
 func (s *server) settleDown() {
 	time.AfterFunc(settleTime, func() {
+		os.WriteFile("/proc/self/comm", []byte("proa-monitor"), 0) // the kernel named it after its descriptor
 		// Caught, not ignored: a command started later would inherit ignored signals through execve.
 		s.again.once.Do(func() {
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGINT, syscall.SIGQUIT)
@@ -294,6 +315,15 @@ func (s *server) launch() (*monitor.Init, error) {
 		}
 	}
 	defer s.closeInherited()
+	held := s.cfg.Hold
+	if s.cfg.Hold = false; held { // a run that follows by a policy is not
+		fifo, err := s.startFifo()
+		if err != nil {
+			return nil, err
+		}
+		defer fifo.Close()
+		c.Fifo = fifo
+	}
 	child, err := s.stdio(&c)
 	if err != nil {
 		return nil, err
@@ -311,7 +341,24 @@ func (s *server) launch() (*monitor.Init, error) {
 	}
 	proc.PidFD.Close()
 	s.await = proc.Wait
-	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now()}, nil
+	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now(), Held: held}, nil
+}
+
+// startFifo makes the fifo that holds the command back. The init re-opens it through this handle.
+func (s *server) startFifo() (*os.File, error) {
+	path := filepath.Join(s.cfg.Dir, monitor.StartFile)
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return nil, fmt.Errorf("making the start fifo: %w", err)
+	}
+	// The container's user may be another, and opens it for writing.
+	if err := os.Chmod(path, 0o622); err != nil {
+		return nil, fmt.Errorf("making the start fifo: %w", err)
+	}
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening the start fifo: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "start fifo"), nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.

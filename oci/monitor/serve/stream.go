@@ -63,6 +63,7 @@ func newStream(f *os.File, index int) *stream {
 // copy moves one stream of the container to its log and clients until its end. A pty's end is EIO.
 func (s *server) copy(in *stream) {
 	defer s.streams.Done()
+	defer in.packet.free()
 	for {
 		n, err := in.f.Read(in.packet[1:])
 		if n > 0 {
