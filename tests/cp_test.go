@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -279,6 +282,25 @@ func TestCpSparse(t *testing.T) {
 	}
 }
 
+// TestCpVolumes: volumes are reached in stopped containers too, and in no other state than a run would find them.
+func TestCpVolumes(t *testing.T) {
+	e, dir := withImage(t, env.Fresh(t)), sample(t)
+	e.Proa("volume", "create", "data").OK(t)
+	running := start(t, e, "-v", "data:/data", "--", "sleep", "1000")
+	other := stopped(t, e, "-v", "data:/d", "-v", "/anonymous", "--mount", "type=volume,source=data,target=/part,volume-subpath=sub")
+	e.Proa("exec", running, "mkdir", "/data/sub").OK(t)
+	e.Proa("cp", dir+"/f", other+":/d/f").OK(t)
+	equal(t, "in the volume", e.Proa("exec", running, "cat", "/data/f").OK(t).Out(), "file")
+	e.Proa("cp", dir+"/f", other+":/part/f").OK(t)
+	equal(t, "in a part of it", e.Proa("exec", running, "cat", "/data/sub/f").OK(t).Out(), "file")
+	e.Proa("cp", dir+"/d", other+":/anonymous").OK(t)
+	equal(t, "in an anonymous one", e.Command("sh", "-c", "proa cp $0:/anonymous/d/one - | tar -xO", other).OK(t).Out(), "one")
+	equal(t, "the layer", e.Proa("diff", other).OK(t).Out(), "")
+	e.Proa("exec", running, "ln", "-s", "/", "/data/esc").OK(t)
+	e.Proa("cp", dir+"/f", other+":/d/esc/proa-cp-volume").OK(t)
+	equal(t, "a link in a volume leads into the container", e.Proa("diff", other).OK(t).Out(), "A /proa-cp-volume")
+}
+
 // TestCpFullDisk: a file that does not fit leaves nothing of itself.
 func TestCpFullDisk(t *testing.T) {
 	name, dir := start(t, env, "--tmpfs", "/small:size=1m", "--", "sleep", "1000"), env.TempDir(t)
@@ -310,4 +332,38 @@ func TestCpRoot(t *testing.T) {
 		refused(t, env.Proa("cp", name+":"+path, out), 1, "/proc and /sys", "exec")
 	}
 	env.Command("sh", "-c", "proa cp $0:/ - | tar -t > /dev/null", name).OK(t)
+}
+
+// TestCpInterrupted: Ctrl-C ends cp and export, also while they wait for a pipe.
+func TestCpInterrupted(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	for _, args := range [][]string{{"cp", "-", name + ":/tmp"}, {"cp", name + ":/bin", "-"}, {"export", name}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := env.Proa(args...).Exec(context.Background())
+		var text buffer
+		x.Stderr = &text
+		if args[1] == "-" {
+			x.Stdin = r // which nobody writes to
+		} else {
+			x.Stdout = w // which nobody reads
+		}
+		if err := x.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // it waits for the pipe by then, most likely
+		if err := x.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- x.Wait() }()
+		harness.Eventually(t, strings.Join(args, " ")+" ends", func() bool { return len(done) == 1 })
+		if code := harness.ExitCode(x.ProcessState); code != 130 || !strings.Contains(text.String(), "interrupted") {
+			t.Errorf("%v: exit code %d, want 130: %s", args, code, text.String())
+		}
+		r.Close()
+		w.Close()
+	}
 }

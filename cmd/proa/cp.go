@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
@@ -84,14 +86,41 @@ func cp(a *app, c *cli.Context, e *libpod.Engine, from, to libpod.CopyEnd) error
 	if tell {
 		o.Count = func(n int64) { bytes += n }
 	}
-	if err := e.Copy(c.Context, from, to, o); err != nil {
-		return &exitError{1, err}
+	if err := interruptible(c.Context, func() error { return e.Copy(c.Context, from, to, o) }); err != nil {
+		return err
 	}
 	if tell {
 		fmt.Fprintf(a.err, "Successfully copied %s to %s\n", units.HumanSize(float64(bytes)), c.Args().Get(1))
 	}
 	return nil
 }
+
+// interruptible runs do, which works with files, and gives its error Docker's exit code. When it is interrupted while it
+// waits for a pipe that nobody writes to or reads from, it is left behind: proa ends, and it with it.
+func interruptible(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(200 * time.Millisecond):
+			err = ctx.Err()
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return &exitError{exitInterrupted, errors.New("interrupted; what was written until then is left")}
+	}
+	return &exitError{1, err}
+}
+
+// exitInterrupted is a shell's exit code for what SIGINT ends.
+const exitInterrupted = 128 + 2
 
 // splitCp takes CONTAINER:PATH apart; a path on this host has no container.
 func splitCp(arg string) (ref, path string) {
