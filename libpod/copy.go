@@ -39,7 +39,7 @@ type CopyOptions struct {
 // Copy copies a file or a tree between containers, running or not, this host, and archives. The target's rules are
 // Docker's: a directory is copied into one that exists, and what is in it when the source ends in "/.".
 func (e *Engine) Copy(ctx context.Context, from, to CopyEnd, o CopyOptions) error {
-	roots, closeRoots, err := e.openRoots(from, to)
+	roots, closeRoots, err := e.openRoots(ctx, from, to)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
 
 // openRoots opens the roots of both ends, containers in the order of their ids, so that two commands never wait for
 // each other's locks.
-func (e *Engine) openRoots(from, to CopyEnd) (roots [2]*os.File, close func(), err error) {
+func (e *Engine) openRoots(ctx context.Context, from, to CopyEnd) (roots [2]*os.File, close func(), err error) {
 	var closers []func()
 	close = func() {
 		for _, c := range closers {
@@ -165,7 +165,7 @@ func (e *Engine) openRoots(from, to CopyEnd) (roots [2]*os.File, close func(), e
 		case c != nil && other != nil && other.ID == c.ID && roots[1-i] != nil:
 			roots[i] = roots[1-i]
 		case c != nil:
-			root, done, err := e.openRoot(c)
+			root, done, err := e.openRoot(ctx, c)
 			if err != nil {
 				close()
 				return roots, nil, err

@@ -298,6 +298,14 @@ func TestCpVolumes(t *testing.T) {
 	equal(t, "the layer", e.Proa("diff", other).OK(t).Out(), "")
 	e.Proa("exec", running, "ln", "-s", "/", "/data/esc").OK(t)
 	e.Proa("cp", dir+"/f", other+":/d/esc/proa-cp-volume").OK(t)
+	e.Proa("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "mounted").OK(t)
+	first, second := start(t, e, "-v", "mounted:/m", "--", "sleep", "1000"), stopped(t, e, "-v", "mounted:/m")
+	e.Proa("cp", dir+"/f", second+":/m/f").OK(t)
+	equal(t, "in one that is mounted while it is used", e.Proa("exec", first, "cat", "/m/f").OK(t).Out(), "file")
+	e.Proa("rm", "-f", first).OK(t)
+	e.Proa("cp", dir+"/f", second+":/m/f").OK(t)
+	equal(t, "mounts that are left", strings.Join(e.PauseMounts(), "\n"), "")
+	equal(t, "the layer of its container", e.Proa("diff", second).OK(t).Out(), "")
 	equal(t, "a link in a volume leads into the container", e.Proa("diff", other).OK(t).Out(), "A /proa-cp-volume")
 }
 
