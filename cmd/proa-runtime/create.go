@@ -105,7 +105,7 @@ func (rc *runtimeCLI) run(c *cli.Context) error {
 	if !c.Bool("detach") {
 		signals = catchSignals()
 	}
-	_, proc, err := rc.create(c, id, opts)
+	rec, proc, err := rc.create(c, id, opts)
 	if err != nil {
 		tty.stop()
 		return err
@@ -120,7 +120,7 @@ func (rc *runtimeCLI) run(c *cli.Context) error {
 		return err
 	}
 	if !c.Bool("keep") {
-		if err := rc.rt.Delete(id, true); err != nil {
+		if err := rc.rt.Finish(rec); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/internal/manual"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -64,6 +65,7 @@ func run(args []string) int {
 			rc.featuresCommand(), rc.specCommand(), rc.listCommand(), rc.eventsCommand(), manual.New(),
 		},
 	}
+	argv.Name(app)
 	err := app.Run(args)
 	var e *exitError
 	if errors.As(err, &e) {

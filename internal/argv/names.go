@@ -29,6 +29,14 @@ type namedSlice struct {
 
 func (f namedSlice) Names() []string { return f.names }
 
+// Name makes the flags of an application and its commands know their names; Canonical does it on its way.
+func Name(app *cli.App) {
+	nameFlags(app.Flags)
+	for _, c := range app.Commands {
+		nameFlags(c.Flags)
+	}
+}
+
 // nameFlags makes the flags of list know their names.
 func nameFlags(list []cli.Flag) {
 	for i, f := range list {

@@ -23,7 +23,7 @@ type Layer struct {
 var layers = []Layer{
 	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line may use every package below it"},
 	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line of what links image transport"},
-	{"cmd/proa-runtime", []string{"libpod/initbin", "libpod/rootless", "oci", "internal/manual"}, "the OCI runtime knows no engine and no store"},
+	{"cmd/proa-runtime", []string{"libpod/initbin", "libpod/rootless", "oci", "internal/argv", "internal/manual"}, "the OCI runtime knows no engine and no store"},
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},

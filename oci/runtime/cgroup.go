@@ -175,6 +175,16 @@ func loadCgroup(r *Record) (cgroups.Manager, error) {
 	return m, nil
 }
 
+// leftCgroup is loadCgroup where a rmdir does not do: most containers leave an empty cgroup v2, and nothing else in it.
+func leftCgroup(r *Record) (cgroups.Manager, error) {
+	if dir := r.CgroupPaths[""]; dir != "" && !r.Systemd && r.Config.Linux != nil && r.hasOwn(specs.PIDNamespace) {
+		if err := unix.Rmdir(dir); err == nil || err == unix.ENOENT {
+			return nil, nil
+		}
+	}
+	return loadCgroup(r)
+}
+
 // needCgroup is loadCgroup for verbs that can do nothing without one.
 func needCgroup(r *Record, verb string) (cgroups.Manager, error) {
 	m, err := loadCgroup(r)

@@ -90,6 +90,9 @@ func (r *Runtime) Create(id string, opts CreateOptions) (rec *Record, proc *laun
 		ID: id, Bundle: opts.Bundle, Annotations: spec.Annotations, Created: time.Now(), Owner: os.Getuid(),
 		Systemd: r.SystemdCgroup, Rootless: host.UserNS || os.Geteuid() != 0, Config: newConfig(spec),
 	}
+	if rec.made, err = os.Stat(dir); err != nil {
+		return nil, nil, err
+	}
 	made := rec // rec is nil by the time of the undoing
 	cg, err := newCgroup(id, spec, r.SystemdCgroup, rec.Rootless)
 	if err != nil {

@@ -39,9 +39,19 @@ func (r *Runtime) Delete(id string, force bool) error {
 	return r.remove(rec)
 }
 
+// Finish removes a container that the caller has created and whose process it has waited for. One that somebody has
+// deleted meanwhile, and may have made again, is left alone.
+func (r *Runtime) Finish(rec *Record) error {
+	dir, err := os.Stat(filepath.Join(r.Root, rec.ID))
+	if err != nil || !os.SameFile(dir, rec.made) {
+		return nil
+	}
+	return r.remove(rec)
+}
+
 // remove frees what a stopped container has: processes left in a shared pid namespace, cgroup, record.
 func (r *Runtime) remove(rec *Record) error {
-	cg, err := loadCgroup(rec)
+	cg, err := leftCgroup(rec)
 	if err != nil {
 		return err
 	}
@@ -54,8 +64,8 @@ func (r *Runtime) remove(rec *Record) error {
 		if err := cg.Destroy(); err != nil {
 			return fmt.Errorf("remove the cgroup of container %q: %w", rec.ID, err)
 		}
-		rec.removeParents()
 	}
+	rec.removeParents()
 	if err := rec.unmountRoot(); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ type Record struct {
 	Owner         int               `json:"owner"`
 	Rootfs        string            `json:"rootfs"`
 	CgroupPaths   map[string]string `json:"cgroupPaths,omitempty"`
+	made          os.FileInfo       // the directory, for who made it
 	CgroupParents []string          `json:"cgroupParents,omitempty"` // see noteParents
 	Systemd       bool              `json:"systemd,omitempty"`
 	Rootless      bool              `json:"rootless,omitempty"`
