@@ -32,6 +32,7 @@ type CopyOptions struct {
 	// Archive keeps the files' owners. Without it they belong to root in a container, and to proa's user on the host;
 	// an archive's members always keep theirs.
 	Archive bool
+	Force   bool // replace a directory by a file, and a file by a directory
 	Follow  bool // copy what a symbolic link at the end of the source's path leads to
 	Count   func(bytes int64)
 }
@@ -71,7 +72,7 @@ func (e *Engine) copyTo(ctx context.Context, root *os.File, src *tree.Place, fro
 		return missingTarget(to, err)
 	}
 	defer dst.Close()
-	d := tree.Directory{Warn: e.warn}
+	d := tree.Directory{Warn: e.warn, Force: o.Force}
 	if to.Container != nil {
 		d.Root = root
 	}
@@ -85,7 +86,7 @@ func (e *Engine) copyTo(ctx context.Context, root *os.File, src *tree.Place, fro
 	if !o.Archive {
 		d.Owner = &tree.Owner{}
 	}
-	name, err := aim(&d, src, dst, to)
+	name, err := aim(&d, src, dst, to, o.Force)
 	if err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (c *counter) Put(ctx context.Context, n *tree.Node) error {
 }
 
 // aim sets the directory that src goes into, and returns the name that it has there.
-func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
+func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd, force bool) (string, error) {
 	if dst.IsDir() {
 		d.Top, d.Path = dst.File, dst.Dir+"/"+dst.Base
 		if src.Whole {
@@ -137,7 +138,7 @@ func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
 	switch {
 	case dst.File != nil && dst.AsDir:
 		return "", fmt.Errorf("%q is not a directory", to)
-	case dst.File != nil && src.IsDir():
+	case dst.File != nil && src.IsDir() && !force:
 		return "", fmt.Errorf("a directory can't be copied to %q, which is a file", to)
 	case dst.File == nil && dst.AsDir && !src.IsDir():
 		return "", fmt.Errorf("there is no directory %q to copy the file into; make it, or leave the \"/\" at its end out to copy to a file", to)

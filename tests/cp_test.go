@@ -81,8 +81,14 @@ func TestCpTargets(t *testing.T) {
 		cp("f", "/tmp/sub/two").OK(t)
 		env.Command("sh", "-c", "rm -rf $0/clash && mkdir -p $0/clash/sub/two", dir).OK(t)
 		refused(t, cp("clash/.", "/tmp"), 1, "sub/two", "remove it first")
+		env.Proa("cp", "--overwrite", dir+"/clash/.", name+":/tmp").OK(t)
+		env.Proa("cp", name+":/tmp/sub/two", env.TempDir(t)+"/empty").OK(t)
 		env.Command("sh", "-c", "rm -r $0/clash && mkdir $0/clash && echo x > $0/clash/sub", dir).OK(t)
 		refused(t, cp("clash/.", "/tmp"), 1, "sub", "directory", "remove it first")
+		env.Proa("cp", "--overwrite", dir+"/clash/.", name+":/tmp").OK(t)
+		equal(t, "a directory replaced by a file", have("/tmp/sub"), "x\n")
+		env.Proa("cp", "--overwrite", dir+"/d", name+":/new").OK(t)
+		equal(t, "a file replaced by a directory", have("/new/sub/two"), "two\n")
 	})
 }
 

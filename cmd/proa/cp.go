@@ -25,6 +25,7 @@ func newCpCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "archive", Aliases: []string{"a"}, Usage: "keep the owners of files"},
 			&cli.BoolFlag{Name: "follow-link", Aliases: []string{"L"}, Usage: "copy what a symbolic link SOURCE leads to"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "let a directory be replaced by a file, and a file by a directory"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not tell a terminal how much was copied"},
 		},
 		Action: func(c *cli.Context) error { return runCp(a, c) },
@@ -79,7 +80,7 @@ func runCp(a *app, c *cli.Context) error {
 }
 
 func cp(a *app, c *cli.Context, e *libpod.Engine, from, to libpod.CopyEnd) error {
-	o := libpod.CopyOptions{Archive: c.Bool("archive"), Follow: c.Bool("follow-link")}
+	o := libpod.CopyOptions{Archive: c.Bool("archive"), Follow: c.Bool("follow-link"), Force: c.Bool("overwrite")}
 	var bytes int64
 	f, ok := a.err.(*os.File)
 	tell := ok && !c.Bool("quiet") && to.Writer == nil && term.IsTerminal(int(f.Fd()))

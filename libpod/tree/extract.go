@@ -22,6 +22,7 @@ type Directory struct {
 	Root  *os.File // symbolic links on the way of an archive's members resolve in here; nil: they are refused
 	Path  string   // of Top in Root
 	Owner *Owner   // nil: the nodes' own
+	Force bool     // replace a directory by a file, and a file by a directory
 	Warn  func(error)
 }
 
@@ -154,6 +155,10 @@ func (x *extract) make(ctx context.Context, parent int, base string, n *Node) er
 	}
 	err = unix.Unlinkat(parent, base, 0)
 	switch {
+	case (err == unix.EISDIR || err == unix.EPERM && isDir(parent, base)) && x.Force:
+		if err := removeTree(parent, base); err != nil {
+			return fmt.Errorf("removing what is there: %w", err)
+		}
 	case err == unix.EISDIR || err == unix.EPERM && isDir(parent, base):
 		return errors.New("there is a directory, which only a directory is merged with; remove it first")
 	case err != nil && err != unix.ENOENT:
@@ -170,6 +175,29 @@ func mounted(parent int, base string) bool {
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
+// removeTree removes a directory with all that is in it; no link is followed.
+func removeTree(parent int, base string) error {
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	dir := os.NewFile(uintptr(fd), base)
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err = unix.Unlinkat(fd, name, 0); err == unix.EISDIR {
+			err = removeTree(fd, name)
+		}
+		if err != nil && err != unix.ENOENT {
+			return fmt.Errorf("%q: %w", name, err)
+		}
+	}
+	return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
+}
+
 func isDir(parent int, base string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
@@ -181,6 +209,11 @@ func (x *extract) makeDir(parent int, base string, n *Node) error {
 		return err
 	}
 	there := err != nil
+	if there && x.Force && !isDir(parent, base) {
+		if err := errors.Join(unix.Unlinkat(parent, base, 0), unix.Mkdirat(parent, base, 0o700)); err != nil {
+			return fmt.Errorf("removing what is there: %w", err)
+		}
+	}
 	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOTDIR || err == unix.ELOOP {
 		return errors.New("there is a file that is no directory, which a directory can't replace; remove it first")
