@@ -45,8 +45,22 @@ func (e *Engine) Copy(ctx context.Context, from, to CopyEnd, o CopyOptions) erro
 		return err
 	}
 	defer closeRoots()
+	if err := e.copyBetween(ctx, roots, from, to, o); err != nil {
+		return err
+	}
+	if from.Container != nil {
+		e.say(from.Container, "archive-path", "path", from.Path)
+	}
+	if to.Container != nil {
+		e.say(to.Container, "extract-to-dir", "path", to.Path)
+	}
+	return nil
+}
+
+func (e *Engine) copyBetween(ctx context.Context, roots [2]*os.File, from, to CopyEnd, o CopyOptions) error {
 	var src *tree.Place
 	if from.Reader == nil {
+		var err error
 		if src, err = findSource(roots[0], from, o.Follow); err != nil {
 			return err
 		}
