@@ -2,9 +2,11 @@ package libpod
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/oci/spec"
 )
 
 // Clone is c as it was asked for, to be created again: without its id, its name and what its image, img, said, which
@@ -12,6 +14,7 @@ import (
 func (c *Container) Clone(img *image.Image) *Container {
 	n := *c
 	n.ID, n.Name, n.Last, n.layer, n.Standing = "", "", nil, nil, true
+	n.Started = false
 	n.Labels, n.Annotations = maps.Clone(c.Labels), maps.Clone(c.Annotations)
 	n.Config.Mounts.List = cloneMounts(c.Config.Mounts.List, img != nil)
 	if n.Log.Lazy { // the path is the old container's own
@@ -43,6 +46,10 @@ func (c *Container) withoutImage(cfg image.Config) {
 	}
 	if c.StopTimeout != nil && cfg.StopTimeout != nil && *c.StopTimeout == *cfg.StopTimeout {
 		c.StopTimeout = nil
+	}
+	var own *spec.Health
+	if inheritHealth(&own, cfg.Healthcheck); reflect.DeepEqual(own, c.Config.Health) {
+		c.Config.Health = nil
 	}
 	maps.DeleteFunc(c.Labels, func(k, v string) bool { return cfg.Labels[k] == v })
 }

@@ -146,6 +146,10 @@ func (e *Engine) Status(c *Container) Status {
 				st.State, st.Run = Exited, run
 				return st
 			}
+			if r, ok := e.restarts(c.ID); ok && r.Waiting { // the monitor was killed between two runs
+				st.State, st.Run.ExitCode, st.Run.OOMKilled, st.Run.FinishedAt = Exited, r.Exit.Code, r.Exit.OOMKilled, r.Exit.FinishedAt
+				return st
+			}
 			exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
 			st.Run.Error = "the container ended while its monitor was gone"
 		}

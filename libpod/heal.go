@@ -85,13 +85,9 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
-	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
-	if err != nil {
-		return err
-	}
 	run := st.Run
 	if run.ExitCode == lostMonitor && run.Error != "" {
-		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+		e.say(c, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
 	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
@@ -101,8 +97,8 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		}
 	}
 	run.Health = e.Health(c, st)
-	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
-	r, err := now.record()
+	c.Last, c.Started = &run, false
+	r, err := c.record()
 	if err != nil {
 		return err
 	}

@@ -28,11 +28,14 @@ func (e *Engine) restarting(id string) (monitor.Exit, bool) {
 	return r.Exit, ok && r.Waiting && e.monitorPID(id) != 0
 }
 
-// startedAgain tells whether the monitor waits to start the container again, or has.
+// startedAgain tells whether the monitor, which lives, waits to start the container again, or has.
 func (e *Engine) startedAgain(id string) bool {
 	r, ok := e.restarts(id)
-	if !ok || r.Waiting {
-		return ok
+	if !ok || e.monitorPID(id) == 0 {
+		return false
+	}
+	if r.Waiting {
+		return true
 	}
 	var init monitor.Init
 	return readJSON(filepath.Join(e.runDir(id), monitor.InitFile), &init) == nil && alive(init)

@@ -28,6 +28,11 @@ func (e *Engine) openRoot(ctx context.Context, c *Container) (root *os.File, clo
 		unlock()
 		return root, func() { root.Close() }, nil
 	}
+	if st := e.Status(c); st.State == Restarting {
+		// Its monitor has the overlay mounted; what two mounts of one upper directory do is undefined (overlayfs.rst).
+		unlock()
+		return nil, nil, &WrongStateError{c.Name, st.State, "can't have its files read or written between two runs: stop it, or try again when it runs"}
+	}
 	mount, err := e.mountRoot(c)
 	if err != nil {
 		unlock()

@@ -37,6 +37,19 @@ func TestHealthCommand(t *testing.T) {
 	}
 }
 
+// TestHealthNamespaces: the monitor, which lives on, stays out of the container's namespaces, and every check is in them.
+func TestHealthNamespaces(t *testing.T) {
+	links := `ls -l /proc/self/ns /proc/1/ns | sed -n 's/.* \([a-z]*\) -> /\1 /p' | grep -v _for_ | sort | uniq -c | grep -v '^ *2 '`
+	name := start(t, env, "--health-cmd", "! "+links, "--health-interval", "20ms", "--health-retries", "1", "--", "sleep", "1000")
+	healthBecomes(t, name, "healthy")
+	for range 40 {
+		if r := env.Proa("healthcheck", "run", name).Run(t); r.Code != 0 {
+			t.Fatalf("a check ran in other namespaces: %s", r.Stderr)
+		}
+	}
+	equal(t, "the state", inspect(t, name, "{{.State.Health.Status}}"), "healthy")
+}
+
 func TestHealthTimeout(t *testing.T) {
 	name := start(t, env, "--health-cmd", `["sleep", "1000"]`, "--health-timeout", "100ms", "--health-interval", "50ms", "--health-retries", "1", "--", "sleep", "1000")
 	healthBecomes(t, name, "unhealthy")

@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/proa-containers/proa/tests/harness"
@@ -92,6 +94,26 @@ func TestRestartTerminal(t *testing.T) {
 	name := start(t, env, "-t", "--restart", "on-failure:1", "--", "sh", "-c", "tty; exit 1")
 	ends(t, name)
 	equal(t, "each run has a terminal", strings.ReplaceAll(env.Proa("logs", name).OK(t).Out(), "\r", ""), "/dev/pts/0\n/dev/pts/0")
+}
+
+// TestRestartMonitorKilled: without its monitor nobody starts a container again, and every verb still knows what it is.
+func TestRestartMonitorKilled(t *testing.T) {
+	name := start(t, env, "--restart", "always", "--", "sh", "-c", "echo run; exit 3")
+	harness.Eventually(t, "a longer pause", func() bool { return runs(t, name) >= 5 && inspect(t, name, "{{.State.Status}}") == "restarting" })
+	refused(t, env.Proa("cp", name+":/etc/passwd", "-"), ownError, name, "restarting")
+	pid, err := strconv.Atoi(inspect(t, name, "{{.State.ConmonPid}}"))
+	if err != nil || pid == 0 {
+		t.Fatalf("the monitor is process %d: %v", pid, err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "it reads as exited", func() bool { return inspect(t, name, "{{.State.Status}} {{.State.ExitCode}}") == "exited 3" })
+	n := runs(t, name)
+	env.Proa("start", name).OK(t)
+	harness.Eventually(t, "it is started again", func() bool { return runs(t, name) >= n+2 })
+	env.Proa("stop", name).OK(t)
+	env.Proa("rm", name).OK(t)
 }
 
 func TestRestartRefused(t *testing.T) {

@@ -86,7 +86,7 @@ func ownNamespace(f *os.File, name string) (bool, error) {
 
 func isOwn(st *unix.Stat_t, name string) (bool, error) {
 	var own unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/"+name, &own); err != nil {
+	if err := unix.Stat("/proc/thread-self/ns/"+name, &own); err != nil {
 		return false, err
 	}
 	return own.Ino == st.Ino && own.Dev == st.Dev, nil

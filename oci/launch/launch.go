@@ -179,6 +179,13 @@ func (c *Config) onThread(joins []join, fork func() (*Process, error)) (*Process
 	done := make(chan result)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// Go can't end the first thread: it would stay in the container, and /proc/self would tell of its namespaces.
+			p, err := c.onThread(joins, fork)
+			runtime.UnlockOSThread()
+			done <- result{p, err}
+			return
+		}
 		for _, j := range joins {
 			if j.flags == unix.CLONE_NEWUSER || j.flags == 0 {
 				continue // by the helper; nothing to join

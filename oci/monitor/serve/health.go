@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -61,11 +62,14 @@ func (p *prober) end() {
 	p.s.clients.setProber(nil)
 }
 
+// freeAfter is how many commands leave their garbage: of an idle container's monitor Go collects none.
+const freeAfter = 4
+
 func (p *prober) run() {
 	defer p.pidfd.Close()
 	timer := time.NewTimer(p.pause())
 	defer timer.Stop()
-	for {
+	for made := 0; ; made++ {
 		var reply chan monitor.HealthResult
 		select {
 		case <-p.stop:
@@ -75,6 +79,9 @@ func (p *prober) run() {
 		}
 		if reply != nil || !p.frozen() {
 			p.check(reply)
+		}
+		if p.plan != nil && made%freeAfter == 0 {
+			debug.FreeOSMemory()
 		}
 		timer.Reset(p.pause())
 	}

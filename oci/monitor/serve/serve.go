@@ -71,7 +71,11 @@ func Run() error {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
-	s.say("start") // first, or what the starter's next command does would be told before it
+	action := "start"
+	if proc.Held {
+		action = "init"
+	}
+	s.say(action) // first, or what the starter's next command does would be told before it
 	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
 		s.clients.add(starter)
@@ -342,23 +346,6 @@ func (s *server) launch() (*monitor.Init, error) {
 	proc.PidFD.Close()
 	s.await = proc.Wait
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now(), Held: held}, nil
-}
-
-// startFifo makes the fifo that holds the command back. The init re-opens it through this handle.
-func (s *server) startFifo() (*os.File, error) {
-	path := filepath.Join(s.cfg.Dir, monitor.StartFile)
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		return nil, fmt.Errorf("making the start fifo: %w", err)
-	}
-	// The container's user may be another, and opens it for writing.
-	if err := os.Chmod(path, 0o622); err != nil {
-		return nil, fmt.Errorf("making the start fifo: %w", err)
-	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening the start fifo: %w", err)
-	}
-	return os.NewFile(uintptr(fd), "start fifo"), nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
