@@ -45,7 +45,7 @@ for tool in podman crun skopeo hyperfine jq busybox; do command -v $tool >/dev/n
 # The image: busybox alone, made here so that nothing has to be fetched.
 root=$work/root; mkdir -p "$root/bin" "$root/etc" "$root/tmp"
 cp "$(command -v busybox)" "$root/bin/busybox"
-for a in sh true sleep echo; do ln -sf busybox "$root/bin/$a"; done
+for a in sh true sleep echo dd head yes; do ln -sf busybox "$root/bin/$a"; done
 echo 'root:x:0:0:root:/root:/bin/sh' > "$root/etc/passwd"
 tar -C "$root" -cf "$work/l.tar" .
 podman import -q "$work/l.tar" $img >/dev/null
@@ -86,6 +86,17 @@ rm -rf "$work/tree" "$work/out" "$work/pout"
 measure "ps, 3 containers" "proa=proa ps" "podman=podman $pflags ps"
 measure "--version" "proa=proa --version" "podman=podman --version"
 for n in 1 2 3; do proa rm -f bench-$n >/dev/null; podman rm -f -t 0 pbench-$n >/dev/null; done
+
+# Output: through a pipe and into a log, and out of the log again.
+zeros="dd if=/dev/zero bs=64k count=3200"
+text="sh -c 'yes 0123456789012345678901234567890123456789012345678901234567890 | head -c 100000000'"
+piped() { printf '%s=sh -c "%s run --rm --network=none %s %s 2>/dev/null | dd of=/dev/null bs=64k 2>/dev/null"' "$1" "$2" "$img" "$zeros"; }
+rounds=3 measure "output, 200 MB through a pipe" "$(piped proa proa)" "$(piped podman "podman $pflags")"
+eval "proa run --network=none --name bench-log $img $text" >/dev/null
+eval "podman run --network=none --name pbench-log $img $text" >/dev/null
+rounds=3 measure "logs, 100 MB" "proa=proa logs bench-log" "podman=podman $pflags logs pbench-log"
+measure "logs --tail 10 of 100 MB" "proa=proa logs --tail 10 bench-log" "podman=podman $pflags logs --tail 10 pbench-log"
+proa rm -f bench-log >/dev/null; podman rm -f -t 0 pbench-log >/dev/null
 
 bundle=$work/bundle; mkdir -p "$bundle"; cp -a "$root" "$bundle/rootfs"
 (cd "$bundle" && crun spec --rootless && jq --argjson u "$(id -u)" --argjson g "$(id -g)" '.process.terminal=false | .process.args=["/bin/true"] |

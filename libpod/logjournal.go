@@ -250,7 +250,7 @@ func parseJournal(b []byte) (l LogLine, cursor string, err error) {
 	l.Partial = string(value("CONTAINER_PARTIAL_MESSAGE")) == "true"
 	for name := range fields {
 		switch {
-		case name[0] == '_', strings.HasPrefix(name, "CONTAINER_"), strings.HasPrefix(name, "SYSLOG_"),
+		case strings.HasPrefix(name, "_"), strings.HasPrefix(name, "CONTAINER_"), strings.HasPrefix(name, "SYSLOG_"),
 			name == "MESSAGE", name == "PRIORITY", name == "IMAGE_NAME":
 		default:
 			l.Attrs[name] = string(value(name))

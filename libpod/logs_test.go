@@ -249,3 +249,33 @@ func FuzzLogLine(f *testing.F) {
 		_, _ = parseJSON(b, &LogOptions{})
 	})
 }
+
+func TestJournalEntry(t *testing.T) {
+	l, cursor, err := parseJournal([]byte(`{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1893456001000000","PRIORITY":"3","MESSAGE":[97,255,10],"CONTAINER_PARTIAL_MESSAGE":"true","CONTAINER_ID":"x","_UID":"1","A":"b"}`))
+	if err != nil || cursor != "s=1" || !l.Stderr || !l.Partial || string(l.Text) != "a\xff\n" || !l.Time.Equal(at(1)) || len(l.Attrs) != 1 || l.Attrs["A"] != "b" {
+		t.Errorf("%+v %q %v", l, cursor, err)
+	}
+	for _, bad := range []string{"", "{}", "[]", `{"__REALTIME_TIMESTAMP":"x"}`} {
+		if _, _, err := parseJournal([]byte(bad)); err == nil {
+			t.Errorf("%q is an entry", bad)
+		}
+	}
+}
+
+func FuzzJournalEntry(f *testing.F) {
+	f.Add([]byte(`{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1893456001000000","PRIORITY":"6","MESSAGE":"text","A":null}`))
+	f.Add([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":[1,2,300],"":"x"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if l, _, err := parseJournal(b); err == nil && len(l.Text) > 3*len(b) {
+			t.Errorf("%q has the text %q", b, l.Text)
+		}
+	})
+}
+
+func TestJournalField(t *testing.T) {
+	for in, want := range map[string]string{"a": "A", "com.example/role": "COM_EXAMPLE_ROLE", "_x": "X", "9lives": "LIVES", "é": "", strings.Repeat("a", 80): strings.Repeat("A", 64)} {
+		if got := journalField(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}

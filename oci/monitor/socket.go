@@ -127,9 +127,6 @@ func (c *Conn) SendPacket(packet []byte) error {
 	return err
 }
 
-// Interrupt makes every Send that waits for its peer fail with os.ErrDeadlineExceeded, and every later one, until SetSendDeadline.
-func (c *Conn) Interrupt() { c.f.SetWriteDeadline(time.Unix(1, 0)) }
-
 // SendFiles writes one packet with descriptors.
 func (c *Conn) SendFiles(kind byte, payload []byte, files ...*os.File) error {
 	fds := make([]int, len(files))
@@ -218,6 +215,24 @@ func (c *Conn) Receive(buf []byte) (byte, []byte, error) {
 	return buf[0], buf[1:n], nil
 }
 
+// Peer is the process that made the other end, 0 when it is none of this pid namespace.
+func (c *Conn) Peer() int {
+	raw, err := c.f.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	pid := 0
+	raw.Control(func(fd uintptr) {
+		if cred, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+			pid = int(cred.Pid)
+		}
+	})
+	return pid
+}
+
+// SetSendDeadline has what is not sent at time t fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }
+
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }
 
@@ -228,6 +243,3 @@ func (c *Conn) End() {
 		return true
 	})
 }
-
-// SetSendDeadline has what is not sent at time t fail.
-func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,48 +102,66 @@ func (c *clients) outlast() {
 	defer c.mu.Unlock()
 	c.late = &lateOutput{packets: map[*monitor.Conn][][]byte{}}
 	for _, conn := range c.conns {
-		conn.Interrupt()
+		conn.SetSendDeadline(time.Unix(1, 0))
 	}
 }
 
-// lastWord is how long a client may take for each packet when the container has ended. One that is stopped finds out for
-// itself when it goes on.
-const lastWord = 5 * time.Second
-
 // tell hands each client what is left for it, and the end, and returns how many heard it.
 func (c *clients) tell(conns []*monitor.Conn, late *lateOutput, e monitor.Exit) int {
-	var heard atomic.Int32
-	tellOne := func(conn *monitor.Conn) {
-		if late != nil {
-			late.mu.Lock()
-			packets := late.packets[conn]
-			late.mu.Unlock()
-			for _, p := range packets {
-				conn.SetSendDeadline(time.Now().Add(lastWord))
-				if conn.SendPacket(p) != nil {
+	var heard atomic.Int64
+	var wg sync.WaitGroup
+	for _, conn := range conns {
+		conn.SetSendDeadline(time.Time{})
+		wg.Go(func() {
+			for _, p := range late.of(conn) {
+				if lastSend(conn, func() error { return conn.SendPacket(p) }) != nil {
 					return
 				}
 			}
-		}
-		conn.SetSendDeadline(time.Now().Add(lastWord))
-		if conn.SendJSON(monitor.Exited, e) == nil {
-			heard.Add(1)
-		}
-	}
-	if len(conns) == 1 {
-		tellOne(conns[0])
-		return int(heard.Load())
-	}
-	var wg sync.WaitGroup
-	for _, conn := range conns {
-		wg.Go(func() { tellOne(conn) })
+			if lastSend(conn, func() error { return conn.SendJSON(monitor.Exited, e) }) == nil {
+				heard.Add(1)
+			}
+		})
 	}
 	wg.Wait()
 	return int(heard.Load())
 }
 
+func (l *lateOutput) of(conn *monitor.Conn) [][]byte {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.packets[conn]
+}
+
+// lastWord is between two looks at a client that does not read. One that is slow, as before a pager, gets all there is;
+// one that is stopped finds out for itself how the container ended when it goes on.
+const lastWord = time.Second
+
+func lastSend(conn *monitor.Conn, send func() error) error {
+	for {
+		conn.SetSendDeadline(time.Now().Add(lastWord))
+		err := send()
+		if !errors.Is(err, os.ErrDeadlineExceeded) || stopped(conn.Peer()) {
+			return err
+		}
+	}
+}
+
+// stopped tells whether process pid is, or is gone.
+func stopped(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := bytes.Cut(b[bytes.LastIndexByte(b, ')')+1:], []byte(" "))
+	return len(rest) == 0 || rest[0] == 'T' || rest[0] == 't'
+}
+
 // end tells every client how the container ended, and how many heard it.
-func (c *clients) end(e monitor.Exit) (heard int) {
+func (c *clients) end(e monitor.Exit) int {
 	c.mu.Lock()
 	c.ended = &e
 	conns, late := c.conns, c.late
@@ -164,6 +183,7 @@ func (c *clients) endRun(e monitor.Exit) {
 	part := func() {
 		c.tell(conns, late, e)
 		for _, conn := range conns {
+			conn.SetSendDeadline(time.Time{})
 			conn.End()
 		}
 	}

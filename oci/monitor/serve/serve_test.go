@@ -216,8 +216,8 @@ func TestDetachedRun(t *testing.T) {
 	}
 }
 
-// TestStuckClient: a client that is stopped keeps neither another from hearing how the container ended nor the monitor
-// from coming to its end.
+// TestStuckClient: a client that does not read keeps neither another from hearing how the container ended nor, when it
+// goes, the monitor from coming to its end.
 func TestStuckClient(t *testing.T) {
 	stuck, cmd, dir := start(t, monitor.Config{Attached: true, Stdin: true}, "sh", "-c", "yes full | head -c 8000000; exit 4")
 	init := started(t, stuck) // and reads no more
@@ -244,6 +244,7 @@ func TestStuckClient(t *testing.T) {
 	if _, _, exit := untilExit(t, other); exit.Code != 137 {
 		t.Errorf("ended with %+v", exit)
 	}
+	stuck.Close()
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the monitor: %v", err)
 	}
