@@ -220,7 +220,10 @@ func (e *Engine) dropVolumes(c *Container) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, _, errs := s.Remove(context.Background(), list, func() (map[string][]string, error) { return e.volumeUsers(c.ID) })
+	removed, _, errs := s.Remove(context.Background(), list, func() (map[string][]string, error) { return e.volumeUsers(c.ID) })
+	for _, v := range removed {
+		e.SayVolume("destroy", v.Name)
+	}
 	for i, err := range errs {
 		if leftAlone(err) {
 			errs[i] = nil
