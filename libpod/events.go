@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/proa-containers/proa/oci/monitor/event"
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,14 @@ func (e *Engine) eventSource(c *Container) event.Source {
 // say writes an event of c. What was done is done: an error is a warning.
 func (e *Engine) say(c *Container, action string, pairs ...string) {
 	if err := e.eventSource(c).Say(action, pairs...); err != nil {
+		e.warn(err)
+	}
+}
+
+// SayVolume writes an event of the volume name, "create" or "destroy".
+func (e *Engine) SayVolume(action, name string) {
+	err := event.Append(e.eventDir(), event.Event{Type: "volume", Action: action, ID: name, Attributes: map[string]string{"driver": volume.Driver}})
+	if err != nil {
 		e.warn(err)
 	}
 }

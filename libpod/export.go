@@ -24,7 +24,11 @@ func (e *Engine) Export(ctx context.Context, c *Container, w io.Writer) error {
 	if err := tree.Walk(ctx, root, ".", unrooted{sink}, e.warn); err != nil {
 		return fmt.Errorf("exporting container %q: %w", c.Name, err)
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	e.say(c, "export")
+	return nil
 }
 
 // unrooted leaves the root itself out: an image that is made of the archive has its own.

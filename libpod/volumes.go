@@ -72,7 +72,11 @@ func (e *Engine) RemoveVolumes(ctx context.Context, list []*volume.Volume) ([]*v
 	if _, err := e.List(ctx); err != nil { // what has ended and is to go, goes
 		return nil, 0, []error{err}
 	}
-	return s.Remove(ctx, list, e.VolumeUsers)
+	removed, size, errs := s.Remove(ctx, list, e.VolumeUsers)
+	for _, v := range removed {
+		e.SayVolume("destroy", v.Name)
+	}
+	return removed, size, errs
 }
 
 // SweepVolumes finishes what killed commands left of volumes, and removes those that were to go with containers which a
@@ -221,9 +225,12 @@ func (e *Engine) makeVolumes(ctx context.Context, c *Container) error {
 			want.Labels[volume.AnonymousLabel] = ""
 		}
 		o := volume.CreateOptions{Rootless: rootless.Rootless(), Volatile: m.Volume.Anonymous && c.AutoRemove}
-		v, _, err := s.Create(ctx, want, o)
+		v, made, err := s.Create(ctx, want, o)
 		if err != nil {
 			return err
+		}
+		if made {
+			e.SayVolume("create", v.Name)
 		}
 		m.Volume.Mounted = v.Mounted()
 		mounted = mounted || v.Mounted()

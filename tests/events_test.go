@@ -94,6 +94,15 @@ func TestEventsOfHealth(t *testing.T) {
 	equal(t, "only changes are told", got, "start\nhealth_status: healthy\nhealth_status: unhealthy\ndie\nstart\nhealth_status: healthy")
 }
 
+func TestEventsOfVolumes(t *testing.T) {
+	name := containerName(t)
+	env.Proa("volume", "create", name).OK(t)
+	env.Proa("volume", "create", name).OK(t) // there already
+	env.Proa("volume", "rm", name).OK(t)
+	got := env.Proa("events", "--stream=false", "--filter", "volume="+name, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.driver}}").OK(t).Out()
+	equal(t, "the events", got, "volume create local\nvolume destroy local")
+}
+
 func TestEventsRefused(t *testing.T) {
 	for _, c := range [][]string{{"x"}, {"--since", "yesterday"}, {"--until", "tomorrow"}, {"--filter", "color=blue"}, {"--filter", "container"}, {"--filter", "scope=swarm"}, {"--format", "{{"}} {
 		refused(t, env.Proa(append([]string{"events", "--stream=false"}, c...)...), 125, c[len(c)-1])

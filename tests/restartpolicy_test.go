@@ -90,6 +90,14 @@ func TestRestartForeground(t *testing.T) {
 	equal(t, "the log", env.Proa("logs", name).OK(t).Stdout, "run\nrun\n")
 }
 
+// TestRestartLeftovers: what outlives the init, where the pid namespace is not the container's, does not disturb the next run.
+func TestRestartLeftovers(t *testing.T) {
+	name := start(t, env, "--restart", "on-failure:2", "--pid", "host", "--", "sh", "-c", "echo run; sleep 5 & exit 4")
+	ends(t, name)
+	equal(t, "its state", inspect(t, name, "{{.RestartCount}} {{.State.ExitCode}}"), "2 4")
+	equal(t, "its runs", strconv.Itoa(runs(t, name)), "3")
+}
+
 func TestRestartTerminal(t *testing.T) {
 	name := start(t, env, "-t", "--restart", "on-failure:1", "--", "sh", "-c", "tty; exit 1")
 	ends(t, name)

@@ -70,13 +70,16 @@ func runVolumeCreate(a *app, c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, s, err := a.volumes(c.Context)
+	e, s, err := a.volumes(c.Context)
 	if err != nil {
 		return err
 	}
-	_, _, err = s.Create(c.Context, v, volume.CreateOptions{Rootless: rootless.Rootless()})
+	_, made, err := s.Create(c.Context, v, volume.CreateOptions{Rootless: rootless.Rootless()})
 	if err != nil && !(c.Bool("ignore") && errors.Is(err, volume.ErrExists)) {
 		return err
+	}
+	if made {
+		e.SayVolume("create", v.Name)
 	}
 	fmt.Fprintln(a.out, v.Name)
 	return nil

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"io/fs"
 	"maps"
 	"os"
 	"os/signal"
@@ -152,26 +153,48 @@ func (s *server) dropRun() {
 	}
 }
 
-// emptyCgroup kills what outlived the init: in a pid namespace of the container's own, nothing.
+// emptyCgroup kills what outlived the init: in a pid namespace of the container's own, nothing. It does not use
+// cgroup.kill: on Linux 6.18 what is born by CLONE_INTO_CGROUP in a cgroup that was ever killed so is killed at once too. Frozen processes do not fork while they are killed.
 func (s *server) emptyCgroup() {
 	if s.cfg.CgroupDir == "" {
 		return
 	}
-	procs := filepath.Join(s.cfg.CgroupDir, "cgroup.procs")
-	for range 100 {
-		b, err := os.ReadFile(procs)
-		if err != nil || len(b) == 0 {
-			return
+	freeze := filepath.Join(s.cfg.CgroupDir, "cgroup.freeze")
+	for i := range 100 {
+		pids := processes(s.cfg.CgroupDir)
+		if len(pids) == 0 {
+			break
 		}
-		if os.WriteFile(filepath.Join(s.cfg.CgroupDir, "cgroup.kill"), []byte("1"), 0) != nil { // Linux 5.14
-			for pid := range strings.FieldsSeq(string(b)) {
-				if n, err := strconv.Atoi(pid); err == nil {
-					unix.Kill(n, unix.SIGKILL)
-				}
+		if i == 0 {
+			os.WriteFile(freeze, []byte("1"), 0)
+			defer os.WriteFile(freeze, []byte("0"), 0)
+			continue
+		}
+		for _, pid := range pids {
+			unix.Kill(pid, unix.SIGKILL)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// processes are those of a cgroup and of the cgroups that the container has made in it.
+func processes(dir string) (pids []int) {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		b, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		if err != nil {
+			return nil
+		}
+		for pid := range strings.FieldsSeq(string(b)) {
+			if n, err := strconv.Atoi(pid); err == nil {
+				pids = append(pids, n)
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
+	return pids
 }
 
 func (s *server) relaunch() (*monitor.Init, error) {
