@@ -105,9 +105,15 @@ func TestLogsSinceUntil(t *testing.T) {
 }
 
 func TestLogsOfSeveral(t *testing.T) {
-	a := start(t, env, "sh", "-c", "echo a1; sleep 0.4; printf a2")
-	b := start(t, env, "sh", "-c", "sleep 0.2; echo b1; echo err >&2; sleep 0.4; echo b2")
-	env.Proa("wait", a, b).OK(t)
+	const await = "while ! test -e /go; do sleep 0.05; done; "
+	a := start(t, env, "sh", "-c", "echo a1; "+await+"printf a2")
+	waitLog(t, a, "a1")
+	b := start(t, env, "sh", "-c", "echo err >&2; echo b1; "+await+"echo b2")
+	waitLog(t, b, "b1")
+	for _, name := range []string{a, b} {
+		env.Proa("exec", name, "touch", "/go").OK(t)
+		env.Proa("wait", name).OK(t)
+	}
 	ids := map[string]string{}
 	for _, name := range []string{a, b} {
 		ids[name] = env.Proa("inspect", "-f", "{{.Id}}", name).OK(t).Out()[:12]
