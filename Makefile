@@ -69,7 +69,7 @@ test-e2e: build ## run the end-to-end tests against bin/
 test-vm: build ## run what needs systemd and cgroup v2 in a virtual machine (root, debootstrap, qemu)
 	GO="$(GO)" hack/vm.sh --test '$(VMTESTS)'
 
-test-chaos: build ## torture the engine for ROUNDS=n rounds of 40 commands; SEED=n does what was done with that seed
+test-chaos: build ## torture the engine for ROUNDS=n rounds of 40 commands; SEED=n does what that seed did
 	ROUNDS=$${ROUNDS:-150} $(GOTEST) -count=1 -timeout 2h -v -run '^TestChaos$$' ./tests
 
 bench: build ## measure beside podman, crun, skopeo and docker; prints a table, writes bench.json

@@ -79,6 +79,10 @@ for n in 1 2 3; do
     podman run -d --network=none --name pbench-$n $img sleep 100000 >/dev/null
 done
 measure "exec true" "proa=proa exec bench-1 true" "podman=podman $pflags exec pbench-1 true"
+mkdir "$work/tree"; for n in $(seq 50); do mkdir "$work/tree/$n"; head -c 10M /dev/urandom | split -b 1M - "$work/tree/$n/f"; done
+measure "cp, 500 MB in" "proa=proa cp $work/tree bench-1:/" "podman=podman $pflags cp $work/tree pbench-1:/"
+measure "cp, 500 MB out" "proa=proa cp bench-1:/tree $work/out" "podman=podman $pflags cp pbench-1:/tree $work/pout"
+rm -rf "$work/tree" "$work/out" "$work/pout"
 measure "ps, 3 containers" "proa=proa ps" "podman=podman $pflags ps"
 measure "--version" "proa=proa --version" "podman=podman --version"
 for n in 1 2 3; do proa rm -f bench-$n >/dev/null; podman rm -f -t 0 pbench-$n >/dev/null; done
@@ -157,10 +161,12 @@ pss() { # pss ROW TOOL PIDS...
 for n in $(seq 50); do proa run -d --network=none --name idle-$n $img sleep 100000 >/dev/null; done
 pids=(); for n in $(seq 50); do i=$(proa inspect -f '{{.State.Pid}}' idle-$n); pids+=("$(awk '/^PPid:/{print $2}' "/proc/$i/status")"); done
 pss "monitor, idle, of 50" proa "${pids[@]}"
+measure "stats --no-stream, 50 containers" "proa=proa stats --no-stream"
 for n in $(seq 50); do proa rm -f idle-$n >/dev/null; done
 for n in $(seq 50); do podman run -d --network=none --name pidle-$n $img sleep 100000 >/dev/null; done
 mapfile -t pids < <(pgrep -u "$(id -u)" -x conmon)
 pss "monitor, idle, of 50" podman "${pids[@]}"
+measure "stats --no-stream, 50 containers" "podman=podman $pflags stats --no-stream"
 podman rm -f -t 0 -a >/dev/null
 
 jq -Rn --arg version "${VERSION:-unknown}" --arg kernel "$(uname -r)" --arg podman "$(podman --version)" --arg crun "$(crun --version | head -1)" '

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/proa-containers/proa/libpod/state"
-	"github.com/proa-containers/proa/oci/monitor"
-	"golang.org/x/sys/unix"
 )
 
 // Orphan is one half of a container without the other: a record without its layer, or something without a record. Commands
@@ -78,14 +76,7 @@ func (e *Engine) remains(known map[string]bool) []Orphan {
 
 // dropUnknown ends the run of a container that is not recorded, and removes its run directory.
 func (e *Engine) dropUnknown(id string) error {
-	e.endMonitor(id)
-	var init monitor.Init
-	if readJSON(filepath.Join(e.runDir(id), monitor.InitFile), &init) == nil && alive(init) {
-		if fd, err := unix.PidfdOpen(init.PID, 0); err == nil && alive(init) {
-			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-			unix.Close(fd)
-		}
-	}
+	e.retire(id)
 	return errors.Join(e.dropCgroups(id), e.dropRunDir(id))
 }
 

@@ -66,7 +66,7 @@ func (e *Engine) Commit(ctx context.Context, c *Container, o CommitOptions) (*im
 	if err = errors.Join(err, thaw()); err != nil {
 		return nil, fmt.Errorf("committing container %q: %w", c.Name, err)
 	}
-	e.say(c, "commit", "imageID", "sha256:"+img.ID)
+	e.say(c, "commit", "comment", o.Message, "imageID", "sha256:"+img.ID, "imageRef", name)
 	return img, nil
 }
 

@@ -162,6 +162,14 @@ func (e *Engine) Status(c *Container) Status {
 	return st
 }
 
+// Ended is how the last run ended, if it did and somebody saw it.
+func (e *Engine) Ended(c *Container) (Run, bool) {
+	if st := e.Status(c); st.State != Created {
+		return st.Run, st.State == Exited && st.Run.Error == ""
+	}
+	return e.writtenDown(c)
+}
+
 // writtenDown is the last run as the record has it, once the run directory has been cleared.
 func (e *Engine) writtenDown(c *Container) (Run, bool) {
 	if _, err := os.Stat(filepath.Join(e.runDir(c.ID), monitor.InitFile)); err == nil {

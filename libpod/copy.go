@@ -32,6 +32,7 @@ type CopyOptions struct {
 	// Archive keeps the files' owners. Without it they belong to root in a container, and to proa's user on the host;
 	// an archive's members always keep theirs.
 	Archive bool
+	Force   bool // replace a directory by a file, and a file by a directory
 	Follow  bool // copy what a symbolic link at the end of the source's path leads to
 	Count   func(bytes int64)
 }
@@ -39,13 +40,27 @@ type CopyOptions struct {
 // Copy copies a file or a tree between containers, running or not, this host, and archives. The target's rules are
 // Docker's: a directory is copied into one that exists, and what is in it when the source ends in "/.".
 func (e *Engine) Copy(ctx context.Context, from, to CopyEnd, o CopyOptions) error {
-	roots, closeRoots, err := e.openRoots(from, to)
+	roots, closeRoots, err := e.openRoots(ctx, from, to)
 	if err != nil {
 		return err
 	}
 	defer closeRoots()
+	if err := e.copyBetween(ctx, roots, from, to, o); err != nil {
+		return err
+	}
+	if from.Container != nil {
+		e.say(from.Container, "archive-path", "path", from.Path)
+	}
+	if to.Container != nil {
+		e.say(to.Container, "extract-to-dir", "path", to.Path)
+	}
+	return nil
+}
+
+func (e *Engine) copyBetween(ctx context.Context, roots [2]*os.File, from, to CopyEnd, o CopyOptions) error {
 	var src *tree.Place
 	if from.Reader == nil {
+		var err error
 		if src, err = findSource(roots[0], from, o.Follow); err != nil {
 			return err
 		}
@@ -71,7 +86,7 @@ func (e *Engine) copyTo(ctx context.Context, root *os.File, src *tree.Place, fro
 		return missingTarget(to, err)
 	}
 	defer dst.Close()
-	d := tree.Directory{Warn: e.warn}
+	d := tree.Directory{Warn: e.warn, Force: o.Force}
 	if to.Container != nil {
 		d.Root = root
 	}
@@ -80,12 +95,12 @@ func (e *Engine) copyTo(ctx context.Context, root *os.File, src *tree.Place, fro
 			return fmt.Errorf("an archive is unpacked in a directory, which %q is not", to)
 		}
 		d.Top, d.Path = dst.File, dst.Dir+"/"+dst.Base
-		return e.extract(ctx, to, d, o, func(sink tree.Sink) error { return tree.ReadArchive(ctx, from.Reader, sink) })
+		return e.extract(ctx, to, d, o, func(sink tree.Sink) error { return tree.ReadArchive(ctx, from.Reader, sink, e.warn) })
 	}
 	if !o.Archive {
 		d.Owner = &tree.Owner{}
 	}
-	name, err := aim(&d, src, dst, to)
+	name, err := aim(&d, src, dst, to, o.Force)
 	if err != nil {
 		return err
 	}
@@ -125,7 +140,7 @@ func (c *counter) Put(ctx context.Context, n *tree.Node) error {
 }
 
 // aim sets the directory that src goes into, and returns the name that it has there.
-func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
+func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd, force bool) (string, error) {
 	if dst.IsDir() {
 		d.Top, d.Path = dst.File, dst.Dir+"/"+dst.Base
 		if src.Whole {
@@ -137,7 +152,7 @@ func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
 	switch {
 	case dst.File != nil && dst.AsDir:
 		return "", fmt.Errorf("%q is not a directory", to)
-	case dst.File != nil && src.IsDir():
+	case dst.File != nil && src.IsDir() && !force:
 		return "", fmt.Errorf("a directory can't be copied to %q, which is a file", to)
 	case dst.File == nil && dst.AsDir && !src.IsDir():
 		return "", fmt.Errorf("there is no directory %q to copy the file into; make it, or leave the \"/\" at its end out to copy to a file", to)
@@ -147,7 +162,7 @@ func aim(d *tree.Directory, src, dst *tree.Place, to CopyEnd) (string, error) {
 
 // openRoots opens the roots of both ends, containers in the order of their ids, so that two commands never wait for
 // each other's locks.
-func (e *Engine) openRoots(from, to CopyEnd) (roots [2]*os.File, close func(), err error) {
+func (e *Engine) openRoots(ctx context.Context, from, to CopyEnd) (roots [2]*os.File, close func(), err error) {
 	var closers []func()
 	close = func() {
 		for _, c := range closers {
@@ -165,7 +180,7 @@ func (e *Engine) openRoots(from, to CopyEnd) (roots [2]*os.File, close func(), e
 		case c != nil && other != nil && other.ID == c.ID && roots[1-i] != nil:
 			roots[i] = roots[1-i]
 		case c != nil:
-			root, done, err := e.openRoot(c)
+			root, done, err := e.openRoot(ctx, c)
 			if err != nil {
 				close()
 				return roots, nil, err

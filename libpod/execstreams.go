@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,8 +21,34 @@ type execStreams struct {
 	opts  ExecOptions
 	child []*os.File // ends that are the command's
 	in    *os.File   // our end of its standard input
-	outs  []func()
+	outs  []*outStream
 	open  []*os.File
+}
+
+// outStream copies output of the command to the caller.
+type outStream struct {
+	from, to *os.File
+	writing  atomic.Bool  // the caller has not taken it yet
+	moved    atomic.Int64 // bytes
+}
+
+func (o *outStream) copy() {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := o.from.Read(buf)
+		if n > 0 {
+			o.writing.Store(true)
+			_, err := o.to.Write(buf[:n])
+			o.writing.Store(false)
+			if err != nil {
+				return
+			}
+			o.moved.Add(int64(n))
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 func handOver(f *os.File) bool {
@@ -62,7 +89,7 @@ func (s *execStreams) connect(cfg *launch.Config) error {
 		}
 		*o.to = w
 		s.child, s.open = append(s.child, w), append(s.open, r)
-		s.outs = append(s.outs, func() { io.Copy(o.ours, r) })
+		s.outs = append(s.outs, &outStream{from: r, to: o.ours})
 	}
 	return nil
 }
@@ -84,12 +111,38 @@ func (s *execStreams) abandon() {
 // lingering is how long output is awaited after the command ended: a child of its own may hold the streams for good.
 const lingering = 200 * time.Millisecond
 
+// mostLeft is more than the pipe or terminal of a command that has ended holds.
+const mostLeft = 1 << 20
+
+// linger waits until all is read, or nothing has come for a while and the caller, who may be slow, has taken everything.
+func (s *execStreams) linger(read chan struct{}) {
+	at := make([]int64, len(s.outs))
+	first := make([]int64, len(s.outs))
+	for i, o := range s.outs {
+		first[i] = o.moved.Load()
+		at[i] = first[i]
+	}
+	for busy := true; busy; {
+		select {
+		case <-read:
+			return
+		case <-time.After(lingering):
+		}
+		busy = false
+		for i, o := range s.outs {
+			now := o.moved.Load()
+			busy = busy || (o.writing.Load() || now != at[i]) && now-first[i] < mostLeft
+			at[i] = now
+		}
+	}
+}
+
 // wait copies until the command, for which ended waits, has ended and its output is read, and returns its exit status.
 // The console is nil without a terminal.
 func (s *execStreams) wait(c *os.File, ended func() (syscall.WaitStatus, error)) (int, error) {
 	if c != nil {
 		defer s.followSize(c)()
-		s.outs = append(s.outs, func() { io.Copy(s.opts.Stdout, c) })
+		s.outs = append(s.outs, &outStream{from: c, to: s.opts.Stdout})
 		if s.opts.Stdin != nil {
 			go io.Copy(c, s.opts.Stdin)
 		}
@@ -98,16 +151,13 @@ func (s *execStreams) wait(c *os.File, ended func() (syscall.WaitStatus, error))
 		go func() { io.Copy(s.in, s.opts.Stdin); s.in.Close() }()
 	}
 	var wg sync.WaitGroup
-	for _, copy := range s.outs {
-		wg.Go(copy)
+	for _, o := range s.outs {
+		wg.Go(o.copy)
 	}
 	ws, err := ended()
 	read := make(chan struct{})
 	go func() { wg.Wait(); close(read) }()
-	select {
-	case <-read:
-	case <-time.After(lingering):
-	}
+	s.linger(read)
 	if err != nil {
 		return 0, err
 	}

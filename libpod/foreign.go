@@ -80,8 +80,8 @@ func (e *Engine) dropForeign(c *Container) error {
 	return rt.Delete()
 }
 
-// clearUnstarted removes what a monitor that was killed between the runtime's create and start has left: an init that
-// nobody will start.
+// clearUnstarted removes what a monitor that was killed before it could tell of its init has left: one that nobody knows,
+// or that waits for another runtime's start.
 func (e *Engine) clearUnstarted(c *Container) error {
 	if _, err := os.Stat(e.runDir(c.ID)); errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -35,6 +35,9 @@ func (e *Engine) settle(c *Container) (Status, error) {
 	} else if err != nil {
 		return st, err
 	}
+	if st = e.Status(c); st.State != Exited { // started again meanwhile
+		return st, nil
+	}
 	if c.AutoRemove {
 		return st, e.destroy(c)
 	}
@@ -67,11 +70,16 @@ func (e *Engine) whole(c *Container) error {
 		return err // a command is at it
 	}
 	defer unlock()
-	if whole, _ := e.noted(c.ID); whole {
-		return nil
-	}
 	if err := e.reread(c); err != nil {
 		return err
+	}
+	return e.finishRemoval(c)
+}
+
+// finishRemoval is whole for a caller that has the container's lock.
+func (e *Engine) finishRemoval(c *Container) error {
+	if whole, _ := e.noted(c.ID); whole {
+		return nil
 	}
 	c.DropVolumes = e.notedVolumes(c.ID)
 	if err := e.erase(c); err != nil {
@@ -85,13 +93,9 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 	if e.monitorPID(c.ID) != 0 {
 		return nil // the monitor has a last word to say
 	}
-	now, err := e.Lookup(c.ID) // as rename or update has left it meanwhile
-	if err != nil {
-		return err
-	}
 	run := st.Run
 	if run.ExitCode == lostMonitor && run.Error != "" {
-		e.say(now, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
+		e.say(c, "die", "exitCode", strconv.Itoa(lostMonitor)) // for the monitor
 	}
 	if c.restarts() {
 		_, err := os.Lstat(filepath.Join(e.runDir(c.ID), monitor.StayFile))
@@ -101,8 +105,8 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 		}
 	}
 	run.Health = e.Health(c, st)
-	c.Last, c.Started, now.Last, now.Started = &run, false, &run, false
-	r, err := now.record()
+	c.Last, c.Started = &run, false
+	r, err := c.record()
 	if err != nil {
 		return err
 	}
@@ -114,12 +118,13 @@ func (e *Engine) writeDown(c *Container, st Status) error {
 
 // clearRun removes what is left of a container's run. The caller holds the container's lock.
 func (e *Engine) clearRun(c *Container) error {
+	e.endInit(c.ID)
 	return errors.Join(e.dropForeign(c), e.dropCgroups(c.ID), e.dropRunDir(c.ID), e.unmountVolumes(c))
 }
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
 func (e *Engine) abandoned(c *Container, st Status) error {
-	if !c.AutoRemove && c.Runtime != "" && st.State == Created && st.MonitorPID == 0 {
+	if !c.AutoRemove && st.State == Created && st.MonitorPID == 0 {
 		return e.clearUnstarted(c)
 	}
 	if !c.AutoRemove || c.Standing || st.State != Created || st.MonitorPID != 0 {

@@ -69,6 +69,7 @@ func (e *Engine) readFifo(c *Container) error {
 		return fmt.Errorf("starting container %q: its init has ended", c.Name)
 	}
 	defer unix.Close(pidfd)
+	e.say(c, "start") // before what the monitor says of a command that ends at once
 	fifo := filepath.Join(e.runDir(c.ID), monitor.StartFile)
 	fd, err := unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path"
@@ -15,7 +16,7 @@ import (
 // openRoot opens the container's files as its processes see them: through the init of a running container, and else by
 // a mount of its root with what is bound into it. The mount, and the container's lock that keeps it from being started
 // meanwhile, are held until close.
-func (e *Engine) openRoot(c *Container) (root *os.File, close func(), err error) {
+func (e *Engine) openRoot(ctx context.Context, c *Container) (root *os.File, close func(), err error) {
 	if root := e.runningRoot(c); root != nil {
 		return root, func() { root.Close() }, nil
 	}
@@ -37,18 +38,23 @@ func (e *Engine) openRoot(c *Container) (root *os.File, close func(), err error)
 		unlock()
 		return nil, nil, err
 	}
-	ns, err := e.bindAll(c, mount)
-	if err != nil {
+	ns, err := e.bindAll(ctx, c, mount)
+	closeMount := func() {
 		mount.close()
+		if err := e.unmountVolumes(c); err != nil {
+			e.warn(err)
+		}
 		unlock()
+	}
+	if err != nil {
+		closeMount()
 		return nil, nil, fmt.Errorf("mounting the files of container %q: %w", c.Name, err)
 	}
 	return mount.file, func() {
-		mount.close()
 		if ns != nil {
 			ns.Close()
 		}
-		unlock()
+		closeMount()
 	}, nil
 }
 
@@ -71,8 +77,8 @@ func (e *Engine) runningRoot(c *Container) *os.File {
 
 // bindAll mounts in the container's root what its processes would see, read-only where it would be. A nil file says that
 // no mount namespace was needed for it.
-func (e *Engine) bindAll(c *Container, root *rootMount) (*os.File, error) {
-	mounts, err := e.heldMounts(c, root)
+func (e *Engine) bindAll(ctx context.Context, c *Container, root *rootMount) (*os.File, error) {
+	mounts, err := e.heldMounts(ctx, c, root)
 	if err != nil {
 		return nil, err
 	}

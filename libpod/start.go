@@ -66,11 +66,18 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 	if err := e.reread(c); err != nil {
 		return nil, err
 	}
+	if err := e.finishRemoval(c); err != nil {
+		return nil, err
+	}
 	return e.startLocked(ctx, c, o)
 }
 
 func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
+	case Created:
+		if st.MonitorPID == 0 {
+			e.endInit(c.ID)
+		}
 	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Initialized:

@@ -91,7 +91,7 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 
 // Restart stops the container, if it runs, and starts it again.
 func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout *int) error {
-	if c.AutoRemove && e.Status(c).State == Running {
+	if st := e.Status(c).State; c.AutoRemove && st != Created && st != Exited {
 		return fmt.Errorf("container %q can't be restarted: it is removed when it stops (--rm)", c.Name)
 	}
 	if err := e.Stop(ctx, c, sig, timeout); err != nil {

@@ -141,6 +141,7 @@ func (e *Engine) Top(ctx context.Context, c *Container, options []string) (title
 	if err != nil {
 		return nil, nil, err
 	}
+	e.say(c, "top")
 	if len(options) > 0 {
 		return psTop(ctx, pids, options)
 	}

@@ -31,7 +31,7 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
 	st := e.Status(now)
-	if limits := now.Config.Resources; limits != old && (st.State == Running || st.State == Paused) {
+	if limits := now.Config.Resources; limits != old && st.PID != 0 {
 		if err := e.setLimits(c.ID, limits, old); err != nil {
 			// Some may have been taken.
 			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))

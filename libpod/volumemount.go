@@ -121,15 +121,12 @@ func (e *Engine) fillCreated(ctx context.Context, c *Container) error {
 }
 
 // heldMounts are the container's mounts with its volumes as binds, for one that does not run; the volumes are held until
-// root is closed. A volume that is mounted only while a container runs has nothing to show and is left out.
-func (e *Engine) heldMounts(c *Container, root *rootMount) ([]spec.Mount, error) {
+// root is closed, and those that are mounted only while they are used until unmountVolumes.
+func (e *Engine) heldMounts(ctx context.Context, c *Container, root *rootMount) ([]spec.Mount, error) {
 	var out []spec.Mount
 	for _, m := range c.Config.Mounts.List {
 		if m.Volume == nil {
 			out = append(out, m)
-			continue
-		}
-		if m.Volume.Mounted {
 			continue
 		}
 		s, err := e.Volumes()
@@ -140,7 +137,7 @@ func (e *Engine) heldMounts(c *Container, root *rootMount) ([]spec.Mount, error)
 		if err != nil {
 			return nil, err
 		}
-		data, release, err := s.Content(context.Background(), v)
+		data, release, err := s.Acquire(ctx, v, nil, nil)
 		if err != nil {
 			return nil, err
 		}

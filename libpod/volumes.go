@@ -1,11 +1,14 @@
 package libpod
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -95,7 +98,7 @@ func (e *Engine) SweepVolumes(ctx context.Context) ([]string, error) {
 			continue
 		}
 		// A container is recorded before its volumes are made: one that is not there is gone.
-		if _, err := e.state.Find(v.Owner); errors.Is(err, state.ErrNotFound) {
+		if _, err := e.state.Find(v.Owner); errors.Is(err, state.ErrNotFound) && !mountedSomewhere(v.Name) {
 			lost = append(lost, v)
 		}
 	}
@@ -112,6 +115,18 @@ func (e *Engine) SweepVolumes(ctx context.Context) ([]string, error) {
 		}
 	}
 	return done, errors.Join(errs...)
+}
+
+// mountedSomewhere tells whether a process has a volume mounted, whose name is an id: a container that was started with
+// another run directory is not in the records of this one.
+func mountedSomewhere(name string) bool {
+	tables, _ := filepath.Glob("/proc/[0-9]*/mountinfo")
+	for _, t := range tables {
+		if b, err := os.ReadFile(t); err == nil && bytes.Contains(b, []byte("/"+name+"/")) {
+			return true
+		}
+	}
+	return false
 }
 
 // leftAlone tells whether a volume stays for a good reason: somebody has it, or has removed it.

@@ -57,13 +57,35 @@ func (e *Engine) endMonitor(id string) {
 	}
 }
 
-// retire waits until the monitor of a container that has ended has said all, and ends one that does not come to an end.
+// retire waits until the monitor of a container that has ended, or is not to run, has said all, and ends one that does not
+// come to an end.
 func (e *Engine) retire(id string) {
 	for end := time.Now().Add(patience); e.wake(id); time.Sleep(time.Millisecond) {
+		e.endInit(id)
 		if time.Now().After(end) {
 			e.endMonitor(id)
-			return
 		}
+	}
+	e.endInit(id)
+}
+
+// endInit kills an init that runs though the container is not to: its command was killed, or its monitor before that could
+// tell that the container runs.
+func (e *Engine) endInit(id string) {
+	for _, file := range []string{monitor.InitFile, monitor.LockFile} {
+		var init monitor.Init
+		if readJSON(filepath.Join(e.runDir(id), file), &init) != nil || !alive(init) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(init.PID, 0)
+		if err != nil {
+			continue
+		}
+		if alive(init) {
+			unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+		}
+		unix.Close(fd)
 	}
 }
 

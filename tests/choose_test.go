@@ -140,8 +140,9 @@ func TestRmDepend(t *testing.T) {
 	a := sleeper(t, e, "a")
 	b := sleeper(t, e, "b", "--network=container:a")
 	c := sleeper(t, e, "c", "--pid=container:"+b[:12])
+	v := sleeper(t, e, "v", "--volumes-from=c:ro")
 	sleeper(t, e, "d")
-	equal(t, "--depend", sortedLines(e.Proa("rm", "-f", "--depend", "a").OK(t).Out()), sortedLines("a "+b+" "+c))
+	equal(t, "--depend", sortedLines(e.Proa("rm", "-f", "--depend", "a").OK(t).Out()), sortedLines("a "+b+" "+c+" "+v))
 	equal(t, "left", namesIn(t, e, "running"), "d")
 	e.Proa("inspect", a).Want(t, 1)
 }

@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -78,8 +81,14 @@ func TestCpTargets(t *testing.T) {
 		cp("f", "/tmp/sub/two").OK(t)
 		env.Command("sh", "-c", "rm -rf $0/clash && mkdir -p $0/clash/sub/two", dir).OK(t)
 		refused(t, cp("clash/.", "/tmp"), 1, "sub/two", "remove it first")
+		env.Proa("cp", "--overwrite", dir+"/clash/.", name+":/tmp").OK(t)
+		env.Proa("cp", name+":/tmp/sub/two", env.TempDir(t)+"/empty").OK(t)
 		env.Command("sh", "-c", "rm -r $0/clash && mkdir $0/clash && echo x > $0/clash/sub", dir).OK(t)
 		refused(t, cp("clash/.", "/tmp"), 1, "sub", "directory", "remove it first")
+		env.Proa("cp", "--overwrite", dir+"/clash/.", name+":/tmp").OK(t)
+		equal(t, "a directory replaced by a file", have("/tmp/sub"), "x\n")
+		env.Proa("cp", "--overwrite", dir+"/d", name+":/new").OK(t)
+		equal(t, "a file replaced by a directory", have("/new/sub/two"), "two\n")
 	})
 }
 
@@ -220,34 +229,6 @@ func TestCpOwners(t *testing.T) {
 	})
 }
 
-// TestCpMounts: what is mounted in a container is written to, running or not, and stays mounted.
-func TestCpMounts(t *testing.T) {
-	dir, vol := sample(t), env.TempDir(t)
-	env.WriteFile(t, filepath.Join(vol, "there"), "there\n", 0o644)
-	single := env.WriteFile(t, filepath.Join(env.TempDir(t), "single"), "before\n", 0o644)
-	flags := []string{"-v", vol + ":/vol", "-v", single + ":/etc/single"}
-	for state, name := range map[string]string{"running": start(t, env, append(flags, "--", "sleep", "1000")...), "stopped": stopped(t, env, flags...)} {
-		env.Proa("cp", dir+"/f", name+":/vol/"+state).OK(t)
-		equal(t, state+": on the host", env.Command("cat", vol+"/"+state).OK(t).Out(), "file")
-		out := env.TempDir(t)
-		env.Proa("cp", name+":/vol/there", out+"/got").OK(t)
-		equal(t, state+": from the host", env.Command("cat", out+"/got").OK(t).Out(), "there")
-		env.WriteFile(t, single, "before\n", 0o644)
-		env.Proa("cp", dir+"/f", name+":/etc/single").OK(t)
-		equal(t, state+": a mounted file", env.Command("cat", single).OK(t).Out(), "file")
-		if state == "running" {
-			env.Proa("exec", name, "sh", "-c", "grep -q /etc/single /proc/mounts && grep -q file /etc/single").OK(t)
-		}
-	}
-	ro := []string{"-v", vol + ":/vol:ro", "--read-only"}
-	for _, name := range []string{start(t, env, append(ro, "--", "sleep", "1000")...), stopped(t, env, ro...)} {
-		refused(t, env.Proa("cp", dir+"/f", name+":/vol/x"), 1, "read-only file system")
-		refused(t, env.Proa("cp", dir+"/f", name+":/x"), 1, "read-only file system")
-		env.Proa("cp", name+":/vol/there", env.TempDir(t)).OK(t)
-	}
-	equal(t, "mounts left in proa's namespace", strings.Join(env.PauseMounts(), "\n"), "")
-}
-
 func TestCpRefusals(t *testing.T) {
 	name := start(t, env, "sleep", "1000")
 	refused(t, env.Proa("cp"), 125, "source")
@@ -296,4 +277,65 @@ func TestCpStream(t *testing.T) {
 	if kb, err := strconv.Atoi(strings.Fields(field(out, "VmHWM"))[0]); err != nil || kb > 40_000 {
 		t.Errorf("cp needs %d kB (%v) for a file of 64 MB", kb, err)
 	}
+}
+
+// TestCpRoot copies all of a running container: what the kernel makes is no part of it.
+func TestCpRoot(t *testing.T) {
+	name, out := start(t, env, "sleep", "1000"), env.TempDir(t)
+	r := env.Proa("cp", name+":/", out+"/root").OK(t)
+	if !strings.Contains(r.Stderr, "dev/null") || !strings.Contains(r.Stderr, "left out") {
+		t.Errorf("devices are left out without a word: %s", r.Stderr)
+	}
+	equal(t, "what is in it", env.Command("sh", "-c", "cd $0/root; cat etc/passwd | head -n 1; ls proc sys", out).OK(t).Out(), "root:x:0:0:root:/root:/bin/sh\nproc:\n\nsys:")
+	for _, path := range []string{"/proc/cpuinfo", "/sys/kernel", "/proc/"} {
+		refused(t, env.Proa("cp", name+":"+path, out), 1, "/proc and /sys", "exec")
+	}
+	env.Command("sh", "-c", "proa cp $0:/ - | tar -t > /dev/null", name).OK(t)
+}
+
+// TestCpInterrupted: Ctrl-C ends cp and export, also while they wait for a pipe.
+func TestCpInterrupted(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	for _, args := range [][]string{{"cp", "-", name + ":/tmp"}, {"cp", name + ":/bin", "-"}, {"export", name}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := env.Proa(args...).Exec(context.Background())
+		var text buffer
+		x.Stderr = &text
+		if args[1] == "-" {
+			x.Stdin = r // which nobody writes to
+		} else {
+			x.Stdout = w // which nobody reads
+		}
+		if err := x.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // it waits for the pipe by then, most likely
+		if err := x.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- x.Wait() }()
+		harness.Eventually(t, strings.Join(args, " ")+" ends", func() bool { return len(done) == 1 })
+		if code := harness.ExitCode(x.ProcessState); code != 130 || !strings.Contains(text.String(), "interrupted") {
+			t.Errorf("%v: exit code %d, want 130: %s", args, code, text.String())
+		}
+		r.Close()
+		w.Close()
+	}
+}
+
+// TestFileEvents: what Docker tells of, told in its words.
+func TestFileEvents(t *testing.T) {
+	name, dir := start(t, env, "sleep", "1000"), env.TempDir(t)
+	env.Proa("cp", name+":/etc/passwd", dir).OK(t)
+	env.Proa("cp", dir+"/passwd", name+":/tmp").OK(t)
+	env.Proa("export", "-o", dir+"/x.tar", name).OK(t)
+	env.Proa("top", name).OK(t)
+	id := env.Proa("commit", "-q", "--pause=false", "-m", "why", name).OK(t).Out()
+	env.Proa("rmi", id).OK(t)
+	equal(t, "events", events(t, name, "{{.Action}}{{with .Attributes.path}} {{.}}{{end}}{{with .Attributes.comment}} {{.}}{{end}}"),
+		"create\nstart\narchive-path /etc/passwd\nextract-to-dir /tmp\nexport\ntop\ncommit why")
 }

@@ -95,3 +95,15 @@ func TestExecLeavesContainerRunning(t *testing.T) {
 	}
 	equal(t, "processes", env.Proa("exec", name, "sh", "-c", "cd /proc; set -- [0-9]*; echo $#").OK(t).Out(), "2") // sleep, sh
 }
+
+// TestExecSlowReader: what the command wrote before it ended reaches a reader that takes its time.
+func TestExecSlowReader(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	for _, flags := range []string{"-t", ""} {
+		for _, n := range []string{"12000", "12500"} {
+			r := env.Command("sh", "-c", "{ proa exec "+flags+" "+name+" seq 1 "+n+"; echo $? >&2; } | (sleep 1; cat) | wc -l").OK(t)
+			equal(t, "exec "+flags+" seq 1 "+n, strings.TrimSpace(r.Stdout), n)
+			equal(t, "exit code", r.Stderr, "0\n")
+		}
+	}
+}

@@ -81,6 +81,23 @@ func TestKillCreateAndRm(t *testing.T) {
 	sound(t, e)
 }
 
+// TestInitOfNobody: the monitor was killed when its init ran and it had not yet said so.
+func TestInitOfNobody(t *testing.T) {
+	e, _ := crashEnv(t)
+	for verb, line := range map[string][]string{"ps": {"ps"}, "start": {"start", "c"}, "rm": {"rm", "c"}} {
+		id := e.Proa("run", "-d", "--network=none", "--name", "c", image, "sleep", "40001").OK(t).Out()
+		init, monitor := pids(t, e, "c")
+		kill(t, monitor)
+		harness.Eventually(t, "the monitor is gone", func() bool { return processState(monitor) == "" })
+		if err := os.Remove(filepath.Join(e.Runtime, "proa/containers", id, "init")); err != nil {
+			t.Fatal(err)
+		}
+		e.Proa(line...).OK(t)
+		harness.Eventually(t, "after "+verb+" the init is gone", func() bool { return processState(init) == "" })
+		e.Proa("rm", "-f", "c").OK(t)
+	}
+}
+
 // TestCgroupOfNobody: the cgroup of a container whose command was killed before it had written its record.
 func TestCgroupOfNobody(t *testing.T) {
 	e, d := delegated(t)

@@ -50,6 +50,8 @@ func TestContainerInitStarted(t *testing.T) {
 	e.Proa("container", "init", "a").OK(t)
 	r := e.Proa("start", "-a", "a").Want(t, 7)
 	equal(t, "start -a", r.Stdout+r.Stderr, "out\nerr\n")
+	equal(t, "events", strings.Join(strings.Fields(e.Proa("events", "--stream=false", "--filter", "container=a", "--format", "{{.Action}}").OK(t).Out()), " "),
+		"create init attach start die")
 	// A restart by its policy is not held back.
 	e.Proa("create", "--network=none", "--restart=on-failure:2", "--name", "b", image, "false").OK(t)
 	e.Proa("container", "init", "b").OK(t)

@@ -40,6 +40,13 @@ func processState(pid int) string {
 	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))[0]
 }
 
+// killed kills a process and waits until it runs no more.
+func killed(t testing.TB, pid int) {
+	t.Helper()
+	kill(t, pid)
+	harness.Eventually(t, "the process ends", func() bool { s := processState(pid); return s == "Z" || s == "" })
+}
+
 // haltMonitor stops the monitor of a container and returns the container's init.
 func haltMonitor(t testing.TB, e *harness.Env, name string) (init, monitor int) {
 	t.Helper()
@@ -111,12 +118,12 @@ func TestStuckMonitor(t *testing.T) {
 		"ps and inspect": func(t *testing.T, name string, init int) {
 			equal(t, "ps", within(e.Proa("ps", "-q", "--filter", "name="+name, "--format", "{{.Names}} {{.State}}")).OK(t).Out(), name+" running")
 			equal(t, "inspect", within(e.Proa("inspect", "-f", "{{.State.Status}} {{.State.Pid}}", name)).OK(t).Out(), fmt.Sprint("running ", init))
-			kill(t, init)
+			killed(t, init)
 			equal(t, "ps", within(e.Proa("ps", "-a", "--filter", "name="+name, "--format", "{{.Names}} {{.State}}")).OK(t).Out(), name+" exited")
 			equal(t, "how it ended", stateOf(t, e, name), "exited 137")
 		},
 		"start": func(t *testing.T, name string, init int) {
-			kill(t, init)
+			killed(t, init)
 			within(e.Proa("start", name)).OK(t)
 			equal(t, "state", stateOf(t, e, name), "running 0")
 			within(e.Proa("stop", "-t", "10", name)).OK(t)
@@ -285,4 +292,34 @@ func TestStuckPaused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestStuckClient: a foreground run that is stopped, as by Ctrl-Z, while its container writes: others go on as ever, and it
+// knows how the container ended when it goes on itself.
+func TestStuckClient(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	name := containerName(t)
+	run := e.Proa("run", "--network=none", "--name", name, image, "sh", "-c", "yes full | head -c 50000000").Exec(context.Background())
+	run.Stdout = nil // to /dev/null
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	removeLater(t, e, name)
+	harness.Eventually(t, "the container writes", func() bool { return e.Proa("logs", "-n", "1", name).Run(t).Stdout != "" })
+	halt(t, run.Process.Pid)
+	waiting := inBackground(t, e.Proa("wait", name))
+	b := inBackground(t, e.Proa("attach", name))
+	within(e.Proa("exec", name, "true")).OK(t)
+	within(e.Proa("stop", "-t", "0", name)).OK(t)
+	_, out := waiting.ends(t, "wait")
+	equal(t, "wait", strings.TrimSpace(out), "137")
+	if code, _ := b.ends(t, "attach"); code != 137 {
+		t.Errorf("attach: exit code %d", code)
+	}
+	equal(t, "how it ended", stateOf(t, e, name), "exited 137")
+	if err := run.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	_ = run.Wait()
+	equal(t, "exit code of the run", fmt.Sprint(harness.ExitCode(run.ProcessState)), "137")
 }

@@ -35,16 +35,14 @@ func TestTerminalKeysGoToTheContainer(t *testing.T) {
 	term := run(t, "-it", "--", "sh").OnTerminal(t, 24, 80)
 	term.Expect(t, "# ")
 	for i, key := range []string{"\x03", "\x1c"} { // Ctrl-C, Ctrl-\
-		term.Type(t, fmt.Sprintf("echo go=$((%d+20)); sleep 1000\n", i))
+		term.Type(t, fmt.Sprintf("sh -c 'echo go=$((%d+20)); exec sleep 1000'\n", i))
 		term.Expect(t, fmt.Sprintf("go=%d", i+20))
-		time.Sleep(100 * time.Millisecond) // the shell hands its terminal to the command after the echo
 		term.Type(t, key)
 		term.Type(t, fmt.Sprintf("echo st%d=$(($?+1000))\n", i))
 		term.Expect(t, fmt.Sprintf("st%d=%d", i, []int{1130, 1131}[i]))
 	}
-	term.Type(t, "echo go=$((2+20)); sleep 1000\n")
+	term.Type(t, "sh -c 'echo go=$((2+20)); exec sleep 1000'\n")
 	term.Expect(t, "go=22")
-	time.Sleep(100 * time.Millisecond)
 	term.Type(t, "\x1a") // Ctrl-Z
 	term.Expect(t, "Stopped")
 	term.Type(t, "kill -9 %1; exit 5\n")
@@ -112,6 +110,10 @@ func TestTerminalTwoClients(t *testing.T) {
 	name := start(t, env, "-it", "--", "sh")
 	attach := func() *harness.Terminal { return env.Proa("attach", name).OnTerminal(t, 24, 80) }
 	a, b := attach(), attach()
+	for _, term := range []*harness.Terminal{a, b} { // who hears something is attached
+		term.Type(t, "\n")
+		term.Expect(t, "# ")
+	}
 	a.Type(t, "echo one=$((40+1))\n")
 	a.Expect(t, "one=41")
 	b.Expect(t, "one=41")
@@ -137,7 +139,7 @@ func TestTerminalTwoClients(t *testing.T) {
 
 func TestAttachWithAndWithout(t *testing.T) {
 	for _, flags := range []string{"-it", "-t", "-i", ""} {
-		args := []string{"--", "sh", "-c", "while ! test -e /go; do sleep 0.05; done; echo out; test -t 0 && echo tty; exit 4"}
+		args := []string{"--", "sh", "-c", "while ! test -e /go; do echo up; sleep 0.05; done; echo out; test -t 0 && echo tty; exit 4"}
 		if flags != "" {
 			args = append([]string{flags}, args...)
 		}
@@ -149,7 +151,8 @@ func TestAttachWithAndWithout(t *testing.T) {
 		if err := x.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(300 * time.Millisecond)
+		term.Expect(t, "up")
+		harness.Eventually(t, "the second client hears the container", func() bool { return strings.Contains(out.String(), "up") })
 		env.Proa("exec", name, "touch", "/go").OK(t)
 		term.Expect(t, "out")
 		sane(t, "attach to "+flags, term, 4)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,7 +132,7 @@ done`
 // TestVolumeReboot loses the records of --rm containers, and with them their anonymous volumes; what has a name stays.
 func TestVolumeReboot(t *testing.T) {
 	e := withImage(t, env.Fresh(t))
-	e.Proa("run", "-d", "--rm", "--network=none", "-v", "/a", "-v", "named:/b", image, "sh", "-c", "echo x > /b/f; sleep 1000").OK(t)
+	e.Proa("run", "-d", "--rm", "--name", "lost", "--network=none", "-v", "/a", "-v", "named:/b", image, "sh", "-c", "echo x > /b/f; sleep 1000").OK(t)
 	e.Proa("run", "-d", "--name", "c", "--network=none", "-v", "/a", image, "sleep", "1000").OK(t)
 	if n := len(strings.Fields(volumes(t, e))); n != 3 {
 		t.Fatalf("%d volumes, want 3", n)
@@ -139,6 +140,21 @@ func TestVolumeReboot(t *testing.T) {
 	harness.Eventually(t, "the file is written", func() bool {
 		return e.Proa("run", "--rm", "--network=none", "-v", "named:/b", image, "cat", "/b/f").Run(t).Out() == "x"
 	})
+	// Whoever has another run directory does not know of the first container, and leaves its volumes alone.
+	other := e.Proa("volume", "reload")
+	other.Env = []string{"XDG_RUNTIME_DIR=" + e.TempDir(t)}
+	if err := os.Chmod(strings.TrimPrefix(other.Env[0], "XDG_RUNTIME_DIR="), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "with another run directory", other.OK(t).Out(), "")
+	if n := len(strings.Fields(volumes(t, e))); n != 3 {
+		t.Errorf("%d volumes, want 3", n)
+	}
+	// A reboot ends everything at once: here the monitor first, so that it cleans up nothing.
+	init, monitor := pids(t, e, "lost")
+	kill(t, monitor)
+	_ = syscall.Kill(init, syscall.SIGKILL) // if it has outlived its monitor
+	harness.Eventually(t, "its processes are gone", func() bool { return syscall.Kill(init, 0) != nil })
 	if err := e.Reboot(); err != nil {
 		t.Fatal(err)
 	}

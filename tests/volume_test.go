@@ -159,6 +159,8 @@ func TestImageVolumes(t *testing.T) {
 
 	equal(t, "replaced", e.Proa("run", "--rm", "--network=none", "-v", "mine:/empty", "--image-volume", "ignore", ref, "sh", "-c", "ls /data/root; grep -c ' /data ' /proc/self/mountinfo || true").OK(t).Out(), "/data/root\n0")
 	equal(t, "tmpfs", e.Proa("run", "--rm", "--network=none", "--image-volume", "tmpfs", ref, "sh", "-c", "ls /data; stat -f -c %T /data").OK(t).Out(), "tmpfs")
+	onFile := volumeImage(t, e, "filevol", []string{"/etc/passwd"})
+	refused(t, e.Proa("run", "--rm", "--network=none", onFile, "true"), ownError, "/etc/passwd", "not a directory")
 	equal(t, "ls", volumes(t, e), "mine")
 	bad := volumeImage(t, e, "badvols", []string{"relative"})
 	refused(t, e.Proa("run", "--rm", "--network=none", bad, "true"), 125, "relative")
@@ -296,7 +298,7 @@ func TestHostileVolumePath(t *testing.T) {
 func TestVolumeCp(t *testing.T) {
 	v := newVolume(t, env)
 	name := containerName(t)
-	withImage(t, env).Proa("create", "--name", name, "--network=none", "-v", v+":/d", "--mount", "src="+v+",dst=/part,volume-subpath=sub", image, "true").OK(t)
+	withImage(t, env).Proa("create", "--name", name, "--network=none", "-v", v+":/d", "-v", v+":/ro:ro", "--mount", "src="+v+",dst=/part,volume-subpath=sub", image, "true").OK(t)
 	removeLater(t, env, name)
 	run(t, "-v", v+":/d", "--", "sh", "-c", "mkdir /d/sub; echo in > /d/f; echo deep > /d/sub/g").OK(t)
 	dir := env.TempDir(t)
@@ -307,6 +309,7 @@ func TestVolumeCp(t *testing.T) {
 	equal(t, "out of a part", env.Command("cat", dir+"/g").OK(t).Out(), "deep")
 	env.Proa("cp", file, name+":/d/new").OK(t)
 	equal(t, "in", run(t, "-v", v+":/d", "--", "cat", "/d/new").OK(t).Out(), "new")
+	refused(t, env.Proa("cp", file, name+":/ro/x"), ownError, "read-only")
 	if out := env.Proa("diff", name).OK(t).Out(); strings.Contains(out, "/d/") {
 		t.Errorf("diff shows the volume: %s", out)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
@@ -70,6 +71,12 @@ func (s *session) carry(ctx context.Context) error {
 	defer s.engine.Guard(s.ctr)()
 	exit, err := s.attach(attachContext(ctx, s.sigProxy))
 	s.conn.Close()
+	if errors.Is(err, io.EOF) {
+		// This process was stopped for so long that the monitor did not wait for it; or the monitor was killed.
+		if run, ended := s.engine.Ended(s.ctr); ended {
+			exit.Code, err = run.ExitCode, nil
+		}
+	}
 	if err != nil {
 		return ended(exit, err) // the container goes on, and its monitor cleans up
 	}

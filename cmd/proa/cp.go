@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/proa-containers/proa/libpod"
@@ -23,6 +25,7 @@ func newCpCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "archive", Aliases: []string{"a"}, Usage: "keep the owners of files"},
 			&cli.BoolFlag{Name: "follow-link", Aliases: []string{"L"}, Usage: "copy what a symbolic link SOURCE leads to"},
+			&cli.BoolFlag{Name: "overwrite", Usage: "let a directory be replaced by a file, and a file by a directory"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "do not tell a terminal how much was copied"},
 		},
 		Action: func(c *cli.Context) error { return runCp(a, c) },
@@ -77,21 +80,48 @@ func runCp(a *app, c *cli.Context) error {
 }
 
 func cp(a *app, c *cli.Context, e *libpod.Engine, from, to libpod.CopyEnd) error {
-	o := libpod.CopyOptions{Archive: c.Bool("archive"), Follow: c.Bool("follow-link")}
+	o := libpod.CopyOptions{Archive: c.Bool("archive"), Follow: c.Bool("follow-link"), Force: c.Bool("overwrite")}
 	var bytes int64
 	f, ok := a.err.(*os.File)
 	tell := ok && !c.Bool("quiet") && to.Writer == nil && term.IsTerminal(int(f.Fd()))
 	if tell {
 		o.Count = func(n int64) { bytes += n }
 	}
-	if err := e.Copy(c.Context, from, to, o); err != nil {
-		return &exitError{1, err}
+	if err := interruptible(c.Context, func() error { return e.Copy(c.Context, from, to, o) }); err != nil {
+		return err
 	}
 	if tell {
 		fmt.Fprintf(a.err, "Successfully copied %s to %s\n", units.HumanSize(float64(bytes)), c.Args().Get(1))
 	}
 	return nil
 }
+
+// interruptible runs do, which works with files, and gives its error Docker's exit code. When it is interrupted while it
+// waits for a pipe that nobody writes to or reads from, it is left behind: proa ends, and it with it.
+func interruptible(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(200 * time.Millisecond):
+			err = ctx.Err()
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return &exitError{exitInterrupted, errors.New("interrupted; what was written until then is left")}
+	}
+	return &exitError{1, err}
+}
+
+// exitInterrupted is a shell's exit code for what SIGINT ends.
+const exitInterrupted = 128 + 2
 
 // splitCp takes CONTAINER:PATH apart; a path on this host has no container.
 func splitCp(arg string) (ref, path string) {

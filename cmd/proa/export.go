@@ -40,14 +40,9 @@ func runExport(a *app, c *cli.Context) error {
 	}
 	write := func(w io.Writer) error { return e.Export(c.Context, ctr, w) }
 	if name == "" {
-		err = write(a.out)
-	} else {
-		err = writeFile(name, write)
+		return interruptible(c.Context, func() error { return write(a.out) })
 	}
-	if err != nil {
-		return &exitError{1, err}
-	}
-	return nil
+	return interruptible(c.Context, func() error { return writeFile(name, write) })
 }
 
 // writeFile fills a file that only has its name when it is whole. What is there and no regular file is written to.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/proa-containers/proa/internal/argv"
+	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/proa-containers/proa/oci/spec"
 )
 
@@ -37,6 +38,8 @@ func FuzzCommandLine(f *testing.F) {
 // FuzzMounts reads what -v, --mount, --tmpfs and --device are given: an error, or absolute paths.
 func FuzzMounts(f *testing.F) {
 	f.Add("/etc:/x:ro,rslave")
+	f.Add("data:/x:nocopy,U")
+	f.Add("type=volume,src=data,dst=/x,volume-subpath=a/b,\"volume-opt=o=size=1m,mode=700\",volume-label=a=b")
 	f.Add("type=bind,src=/etc,dst=/x,ro,bind-propagation=rshared")
 	f.Add("type=tmpfs,dst=/x,tmpfs-size=64m,tmpfs-mode=1777")
 	f.Add("/x:size=64m,mode=1777,noexec")
@@ -47,7 +50,17 @@ func FuzzMounts(f *testing.F) {
 			if err != nil || (&spec.Mounts{List: []spec.Mount{m}}).Validate() != nil {
 				continue
 			}
-			if m.Type == "bind" && !filepath.IsAbs(m.Source) || m.Type != "bind" && m.Type != "tmpfs" || !filepath.IsAbs(m.Target) {
+			ok := filepath.IsAbs(m.Target)
+			switch v := m.Volume; m.Type {
+			case "bind":
+				ok = ok && filepath.IsAbs(m.Source)
+			case "volume":
+				ok = ok && m.Source == "" && (v.Name == "" || volume.ValidName(v.Name)) && (v.Subpath == "" || filepath.IsLocal(v.Subpath))
+			case "tmpfs":
+			default:
+				ok = false
+			}
+			if !ok {
 				t.Errorf("%s %q is %+v", name, s, m)
 			}
 		}

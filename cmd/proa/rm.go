@@ -21,7 +21,7 @@ func newRmCommand(a *app) *cli.Command {
 			allFlag("all containers that do not run, with --force those too", "a"),
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "their anonymous volumes too"},
 			ignoreFlag(),
-			&cli.BoolFlag{Name: "depend", Usage: "also the containers that share a namespace of those"},
+			&cli.BoolFlag{Name: "depend", Usage: "also the containers that share a namespace or the mounts of those"},
 		}, chooseFlags()...),
 		Action: objectErrors(func(c *cli.Context) error { return runRm(a, c) }),
 	}
@@ -69,7 +69,7 @@ func runRm(a *app, c *cli.Context) error {
 	})
 }
 
-// withDependents adds the containers that share a namespace of one in the list.
+// withDependents adds the containers that share a namespace or the mounts of one in the list.
 func withDependents(ctx context.Context, e *libpod.Engine, list []chosen) ([]chosen, error) {
 	all, err := e.List(ctx)
 	if err != nil {

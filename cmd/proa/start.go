@@ -83,7 +83,11 @@ func newRestartCommand(a *app) *cli.Command {
 			}
 			all := func(l libpod.Listed) bool { return !c.Bool("running") || up(l) }
 			return a.eachChosen(c, all, 1, func(e *libpod.Engine, t chosen) (string, error) {
-				return t.ref, startFailed(e.Restart(c.Context, t.Container, o.signal, o.seconds))
+				err := e.Restart(c.Context, t.Container, o.signal, o.seconds)
+				if running(err) { // another command was faster to start it again
+					err = nil
+				}
+				return t.ref, startFailed(err)
 			})
 		}),
 	}

@@ -21,7 +21,7 @@ func newStatsCommand(a *app) *cli.Command {
 		Usage:     "show what running containers use",
 		ArgsUsage: "[CONTAINER...]",
 		Description: "It goes on until it is interrupted; without names it shows the containers that run at each moment. CPU % is of one processor, " +
-			"over the time since the last table, or with --no-stream over a tenth of a second. What the host does not delegate the cgroup " +
+			"over the time since the last table, or with --no-stream over a twentieth of a second. What the host does not delegate the cgroup " +
 			"controller for is shown as --.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also containers that do not run"},
@@ -93,7 +93,7 @@ func runStats(a *app, c *cli.Context) error {
 }
 
 // window is the time that a single table's use of the processor is measured over.
-const window = 100 * time.Millisecond
+const window = 50 * time.Millisecond
 
 func (s *stats) run(ctx context.Context, every time.Duration, once bool) error {
 	if _, err := s.sample(ctx); err != nil {

@@ -23,9 +23,11 @@ func runUpdate(a *app, c *cli.Context) error {
 	if !anySet(c, append(resourceFlags(), restartFlag())) {
 		return errors.New("update takes at least one option to change, as --memory 512m; `proa update --help` lists them")
 	}
-	// What is wrong for every container is said once. Swap is beside the memory that a container has or is given.
-	if err := updateLimits(c, &spec.Resources{Memory: minMemory}); err != nil {
-		return err
+	// What is wrong for every container is said once; swap alone goes with the memory that each has.
+	if c.IsSet("memory") || !c.IsSet("memory-swap") {
+		if err := updateLimits(c, &spec.Resources{}); err != nil {
+			return err
+		}
 	}
 	if err := parseRestart(c, &libpod.Container{}); err != nil {
 		return err

@@ -16,7 +16,8 @@ func newVolumeCommand(a *app) *cli.Command {
 		Usage: "manage volumes",
 		Subcommands: []*cli.Command{
 			newVolumeCreateCommand(a), newVolumeExistsCommand(a), newVolumeExportCommand(a), newVolumeImportCommand(a), newVolumeInspectCommand(a),
-			newVolumeLsCommand(a), newVolumePruneCommand(a), newVolumeReloadCommand(a), newVolumeRmCommand(a),
+			newVolumeLsCommand(a), newVolumeMountCommand(a), newVolumePruneCommand(a), newVolumeReloadCommand(a), newVolumeRmCommand(a),
+			newVolumeUnmountCommand(a),
 		},
 	}
 }

@@ -80,8 +80,9 @@ func (a *archive) Close() error {
 	return nil
 }
 
-// ReadArchive puts a tar archive's members into sink; r is read to its end. It may be compressed with gzip or bzip2.
-func ReadArchive(ctx context.Context, r io.Reader, sink Sink) error {
+// ReadArchive puts a tar archive's members into sink; r is read to its end. It may be compressed with gzip or bzip2. Devices
+// that only root could make are left out with a word to warn.
+func ReadArchive(ctx context.Context, r io.Reader, sink Sink, warn func(error)) error {
 	in, err := decompress(r)
 	if err != nil {
 		return fmt.Errorf("reading the archive: %w", err)
@@ -106,7 +107,12 @@ func ReadArchive(ctx context.Context, r io.Reader, sink Sink) error {
 		if n == nil {
 			continue
 		}
-		if err := sink.Put(ctx, n); err != nil {
+		err = sink.Put(ctx, n)
+		if errors.Is(err, errDevice) {
+			warn(fmt.Errorf("%w; it is left out", err))
+			err = nil
+		}
+		if err != nil {
 			return err
 		}
 	}

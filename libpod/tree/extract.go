@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strings"
@@ -22,6 +21,7 @@ type Directory struct {
 	Root  *os.File // symbolic links on the way of an archive's members resolve in here; nil: they are refused
 	Path  string   // of Top in Root
 	Owner *Owner   // nil: the nodes' own
+	Force bool     // replace a directory by a file, and a file by a directory
 	Warn  func(error)
 }
 
@@ -154,6 +154,10 @@ func (x *extract) make(ctx context.Context, parent int, base string, n *Node) er
 	}
 	err = unix.Unlinkat(parent, base, 0)
 	switch {
+	case (err == unix.EISDIR || err == unix.EPERM && isDir(parent, base)) && x.Force:
+		if err := removeTree(parent, base); err != nil {
+			return fmt.Errorf("removing what is there: %w", err)
+		}
 	case err == unix.EISDIR || err == unix.EPERM && isDir(parent, base):
 		return errors.New("there is a directory, which only a directory is merged with; remove it first")
 	case err != nil && err != unix.ENOENT:
@@ -170,6 +174,29 @@ func mounted(parent int, base string) bool {
 	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
+// removeTree removes a directory with all that is in it; no link is followed.
+func removeTree(parent int, base string) error {
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	dir := os.NewFile(uintptr(fd), base)
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err = unix.Unlinkat(fd, name, 0); err == unix.EISDIR {
+			err = removeTree(fd, name)
+		}
+		if err != nil && err != unix.ENOENT {
+			return fmt.Errorf("%q: %w", name, err)
+		}
+	}
+	return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
+}
+
 func isDir(parent int, base string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
@@ -181,6 +208,11 @@ func (x *extract) makeDir(parent int, base string, n *Node) error {
 		return err
 	}
 	there := err != nil
+	if there && x.Force && !isDir(parent, base) {
+		if err := errors.Join(unix.Unlinkat(parent, base, 0), unix.Mkdirat(parent, base, 0o700)); err != nil {
+			return fmt.Errorf("removing what is there: %w", err)
+		}
+	}
 	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOTDIR || err == unix.ELOOP {
 		return errors.New("there is a file that is no directory, which a directory can't replace; remove it first")
@@ -195,166 +227,5 @@ func (x *extract) makeDir(parent int, base string, n *Node) error {
 	}
 	t := unix.NsecToTimespec(n.ModTime.UnixNano())
 	x.open = append(x.open, made{n.Name, fd, [2]unix.Timespec{t, t}})
-	return nil
-}
-
-// create makes a file that is no directory; EEXIST when the name is taken.
-func (x *extract) create(ctx context.Context, parent int, base string, n *Node) error {
-	switch {
-	case n.Same != "":
-		return x.link(parent, base, n)
-	case n.Type() == unix.S_IFREG:
-		fd, err := unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-		if err != nil {
-			return err
-		}
-		f := os.NewFile(uintptr(fd), n.Name)
-		defer f.Close()
-		if err := x.fill(ctx, f, n); err != nil {
-			return errors.Join(err, unix.Unlinkat(parent, base, 0))
-		}
-		return nil
-	case n.Type() == unix.S_IFLNK:
-		if err := unix.Symlinkat(n.Target, parent, base); err != nil {
-			return err
-		}
-	default:
-		err := unix.Mknodat(parent, base, n.Mode, int(n.Rdev))
-		if err == unix.EPERM {
-			return errors.New("it is a device, which only root can make")
-		}
-		if err != nil {
-			return err
-		}
-		if err := unix.Fchmodat(parent, base, n.Mode&0o7777, 0); err != nil {
-			return err
-		}
-	}
-	uid, gid := x.ownerOf(n)
-	if err := unix.Fchownat(parent, base, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return ownerError(uid, gid, err)
-	}
-	t := unix.NsecToTimespec(n.ModTime.UnixNano())
-	return unix.UtimesNanoAt(parent, base, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
-}
-
-// link makes a further name of a file that was made before.
-func (x *extract) link(parent int, base string, n *Node) error {
-	dir, err := x.lookup(path.Dir(n.Same))
-	if err != nil {
-		return fmt.Errorf("opening the directory of %q, which it is another name of: %w", n.Same, err)
-	}
-	defer unix.Close(dir)
-	err = unix.Linkat(dir, path.Base(n.Same), parent, base, 0)
-	if err != nil && err != unix.EEXIST {
-		return fmt.Errorf("making it another name of %q: %w", n.Same, err)
-	}
-	return err
-}
-
-// overwrite writes into a file that can't be replaced.
-func (x *extract) overwrite(ctx context.Context, parent int, base string, n *Node) error {
-	h, err := unix.Openat(parent, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(h)
-	var st unix.Stat_t
-	if err := unix.Fstat(h, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return unix.EBUSY
-	}
-	fd, err := unix.Open(self(h), unix.O_WRONLY|unix.O_TRUNC|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	f := os.NewFile(uintptr(fd), n.Name)
-	defer f.Close()
-	return copyContent(ctx, f, n.Content, n.Size)
-}
-
-// fill writes a new file's content and attributes.
-func (x *extract) fill(ctx context.Context, f *os.File, n *Node) error {
-	if err := copySparse(ctx, f, n); err != nil {
-		return err
-	}
-	if err := x.dress(int(f.Fd()), n); err != nil {
-		return err
-	}
-	t := unix.NsecToTimespec(n.ModTime.UnixNano())
-	return unix.UtimesNanoAt(unix.AT_FDCWD, self(int(f.Fd())), []unix.Timespec{t, t}, 0)
-}
-
-// copySparse copies the content; where it comes from a file with holes, without them.
-func copySparse(ctx context.Context, f *os.File, n *Node) error {
-	src, ok := n.Content.(*os.File)
-	var st unix.Stat_t
-	if !ok || unix.Fstat(int(src.Fd()), &st) != nil || st.Blocks*512 >= n.Size {
-		return copyContent(ctx, f, n.Content, n.Size)
-	}
-	if err := f.Truncate(n.Size); err != nil {
-		return err
-	}
-	for at := int64(0); at < n.Size; {
-		data, err := src.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			return nil // there is none behind
-		}
-		if err != nil {
-			return err
-		}
-		hole, err := src.Seek(data, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		at = min(hole, n.Size)
-		if data >= n.Size {
-			return nil
-		}
-		if _, err := src.Seek(data, io.SeekStart); err != nil {
-			return err
-		}
-		if _, err := f.Seek(data, io.SeekStart); err != nil {
-			return err
-		}
-		if err := copyContent(ctx, f, src, at-data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (x *extract) ownerOf(n *Node) (int, int) {
-	if x.Owner != nil {
-		return int(x.Owner.UID), int(x.Owner.GID)
-	}
-	return int(n.UID), int(n.GID)
-}
-
-func ownerError(uid, gid int, err error) error {
-	if errors.Is(err, unix.EINVAL) {
-		return fmt.Errorf("giving it to %d:%d, which your ranges in /etc/subuid and /etc/subgid do not reach: %w", uid, gid, err)
-	}
-	return fmt.Errorf("giving it to %d:%d: %w", uid, gid, err)
-}
-
-// dress sets owner, mode and extended attributes. The kernel takes the set-id bits and capabilities away when the owner
-// changes, so that comes first.
-func (x *extract) dress(fd int, n *Node) error {
-	uid, gid := x.ownerOf(n)
-	if err := unix.Fchown(fd, uid, gid); err != nil {
-		return ownerError(uid, gid, err)
-	}
-	if err := unix.Fchmod(fd, n.Mode&0o7777); err != nil {
-		return err
-	}
-	for name, value := range n.Xattrs {
-		err := unix.Fsetxattr(fd, name, []byte(value), 0)
-		if (err == unix.ENOTSUP || err == unix.EPERM) && !x.lossy {
-			x.lossy = true
-			x.Warn(fmt.Errorf("%q and perhaps others lose the attribute %q: %w", n.Name, name, err))
-		} else if err != nil && err != unix.ENOTSUP && err != unix.EPERM {
-			return fmt.Errorf("setting the attribute %q: %w", name, err)
-		}
-	}
 	return nil
 }

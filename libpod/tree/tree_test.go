@@ -64,7 +64,7 @@ func file(name, content string) tar.Header {
 
 func extractAll(d Directory, r io.Reader) error {
 	sink := Extract(d)
-	if err := ReadArchive(context.Background(), r, sink); err != nil {
+	if err := ReadArchive(context.Background(), r, sink, d.Warn); err != nil {
 		return err
 	}
 	return sink.Close()
@@ -146,7 +146,7 @@ func TestExtractConflicts(t *testing.T) {
 	if b, _ := os.ReadFile(filepath.Join(dir, "l")); string(b) != "2" {
 		t.Errorf("the link was not replaced: %q", b)
 	}
-	err := ReadArchive(context.Background(), strings.NewReader(strings.Repeat("no archive", 100)), Extract(d))
+	err := ReadArchive(context.Background(), strings.NewReader(strings.Repeat("no archive", 100)), Extract(d), d.Warn)
 	if err == nil || !strings.Contains(err.Error(), "tar archive") {
 		t.Errorf("of what is no archive: %v", err)
 	}

@@ -17,6 +17,7 @@ type walker struct {
 	sink  Sink
 	warn  func(error)
 	links map[inode]string // the names of files that have several
+	dev   uint64           // of the last directory
 }
 
 type inode struct{ dev, ino uint64 }
@@ -24,8 +25,30 @@ type inode struct{ dev, ino uint64 }
 // Walk puts into sink the tree whose top is the file behind the handle top, under the given name. Sockets, which no tree
 // can hold, are left out with a word to warn. Names of one directory come in order.
 func Walk(ctx context.Context, top *os.File, name string, sink Sink, warn func(error)) error {
-	w := &walker{sink: sink, warn: warn, links: map[inode]string{}}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(top.Fd()), &fs); err == nil && kernelFS(int64(fs.Type)) {
+		return fmt.Errorf("reading %q: %w", name, ErrKernelFile)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(top.Fd()), &st); err != nil {
+		return fmt.Errorf("reading %q: %w", name, err)
+	}
+	w := &walker{sink: sink, warn: warn, links: map[inode]string{}, dev: uint64(st.Dev)}
 	return w.visit(ctx, int(top.Fd()), name)
+}
+
+// ErrKernelFile says that a tree begins within procfs, sysfs or the like.
+var ErrKernelFile = errors.New("it is a file that the kernel makes while it is read, as in /proc and /sys, which has no size; read it with exec and cat")
+
+// kernelFS tells whether a file system's files are the kernel's own (statfs(2) names the numbers). What is in them is
+// endless, and no part of a tree.
+func kernelFS(magic int64) bool {
+	switch magic {
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEVPTS_SUPER_MAGIC, unix.DEBUGFS_MAGIC,
+		unix.TRACEFS_MAGIC, unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.BINFMTFS_MAGIC, unix.SELINUX_MAGIC, unix.EFIVARFS_MAGIC:
+		return true
+	}
+	return false
 }
 
 // visit puts the file behind the handle fd and, if it is a directory, what is in it.
@@ -47,6 +70,17 @@ func (w *walker) visit(ctx context.Context, fd int, name string) error {
 	}
 	switch n.Type() {
 	case unix.S_IFREG, unix.S_IFDIR:
+		if dev := uint64(st.Dev); dev != w.dev { // something is mounted here
+			var fs unix.Statfs_t
+			if err := unix.Fstatfs(fd, &fs); err == nil && kernelFS(int64(fs.Type)) {
+				if n.Type() == unix.S_IFDIR {
+					return w.sink.Put(ctx, n) // empty
+				}
+				return nil
+			}
+			defer func(dev uint64) { w.dev = dev }(w.dev)
+			w.dev = dev
+		}
 		return w.open(ctx, fd, n, st.Size)
 	case unix.S_IFLNK:
 		buf := make([]byte, unix.PathMax)
@@ -98,6 +132,10 @@ func (w *walker) open(ctx context.Context, fd int, n *Node, size int64) error {
 		}
 		err = w.visit(ctx, child, name)
 		unix.Close(child)
+		if errors.Is(err, errDevice) {
+			w.warn(fmt.Errorf("%w; it is left out", err))
+			err = nil
+		}
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,10 @@ func (e *Embryo) fits(c *Config, flags uintptr, joins []join) bool {
 // deliver hands the plan over and holds the conversation with the init, which is discarded if it fails.
 func (e *Embryo) deliver(c *Config) (*Process, error) {
 	defer unix.Close(e.link)
-	err := e.send(c)
+	err := c.born(e.p)
+	if err == nil {
+		err = e.send(c)
+	}
 	if err == nil {
 		err = c.converse(e.link, e.p)
 	}

@@ -47,6 +47,9 @@ type Config struct {
 	// Limit is called when the init is about to become the command, if Plan.Limit wants it: it limits the processes of
 	// the cgroup, or moves the init there.
 	Limit func(pid int) error
+	// Born is called when the init is there and, of one that is an Embryo, before it can do anything of the plan. Its error
+	// ends the init. nil is not called.
+	Born func(*Process) error
 	// JoinHelper is a program that, given _PROA_JOIN_USERNS=USERNS:EXEC, joins the user namespace of descriptor
 	// USERNS and executes descriptor EXEC with its own arguments. It is needed to enter a user namespace, which a
 	// process with several threads can't.
@@ -159,11 +162,21 @@ func (c *Config) launch(mode string, flags uintptr, joins []join) (*Process, err
 	if err != nil {
 		return nil, err
 	}
-	if err := c.converse(pair[0], p); err != nil {
+	if err = c.born(p); err == nil {
+		err = c.converse(pair[0], p)
+	}
+	if err != nil {
 		p.discard()
 		return nil, err
 	}
 	return p, nil
+}
+
+func (c *Config) born(p *Process) error {
+	if c.Born == nil {
+		return nil
+	}
+	return c.Born(p)
 }
 
 // onThread forks from a thread that has joined the given namespaces. Such a thread is not given back to the

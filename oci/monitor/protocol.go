@@ -68,7 +68,7 @@ type Embryo struct {
 
 // The files in Config.Dir.
 const (
-	LockFile    = "monitor.lock" // POSIX lock held by the live monitor
+	LockFile    = "monitor.lock" // POSIX lock held by the live monitor; holds a JSON Init, without StartedAt, once there is one
 	InitFile    = "init"         // a JSON Init, written when the command runs
 	ExitFile    = "exit"         // a JSON Exit, written when it ended for good
 	RestartFile = "restarts"     // a JSON Restarts, once the policy has had the container started again

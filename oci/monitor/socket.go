@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,6 +127,9 @@ func (c *Conn) SendPacket(packet []byte) error {
 	return err
 }
 
+// Interrupt makes every Send that waits for its peer fail with os.ErrDeadlineExceeded, and every later one, until SetSendDeadline.
+func (c *Conn) Interrupt() { c.f.SetWriteDeadline(time.Unix(1, 0)) }
+
 // SendFiles writes one packet with descriptors.
 func (c *Conn) SendFiles(kind byte, payload []byte, files ...*os.File) error {
 	fds := make([]int, len(files))
@@ -224,3 +228,6 @@ func (c *Conn) End() {
 		return true
 	})
 }
+
+// SetSendDeadline has what is not sent at time t fail.
+func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }

@@ -54,6 +54,11 @@ func (p *performer) makeMount(m *plan.Mount) error {
 		return err
 	}
 	defer unix.Close(target)
+	if t, err := mode(target); err == nil && isDir && t != unix.S_IFDIR {
+		return unix.ENOTDIR // move_mount(2) would say EINVAL
+	} else if err == nil && !isDir && t == unix.S_IFDIR {
+		return unix.EISDIR
+	}
 	if m.CopyUp {
 		if err := copyTree(target, fd); err != nil {
 			return fail(fmt.Sprintf("copy %q into its tmpfs", m.Dest), err)

@@ -83,6 +83,11 @@ func TestEverythingArrives(t *testing.T) {
 	if !reflect.DeepEqual(in, out) {
 		t.Errorf("sent  %+v\narrived %+v", in, out)
 	}
+	o, err := Outline(b.Bytes())
+	want := &Plan{Namespaces: in.Namespaces, UIDMaps: in.UIDMaps, GIDMaps: in.GIDMaps, CgroupDirs: in.CgroupDirs, Late: true}
+	if err != nil || !reflect.DeepEqual(o, want) {
+		t.Errorf("outline %+v, want %+v: %v", o, want, err)
+	}
 }
 
 // TestNilOrZero: for these a zero is not the same as nothing.

@@ -1,11 +1,15 @@
 package serve
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
@@ -16,6 +20,7 @@ type clients struct {
 	mu    sync.Mutex
 	conns []*monitor.Conn // replaced, never changed: a broadcast goes through it without the lock
 	ended *monitor.Exit
+	late  *lateOutput // not nil once the container has ended and a client lags behind
 
 	change func(monitor.Change)
 	prober *prober // of the container's health; nil without a check or a run
@@ -48,38 +53,124 @@ func (c *clients) drop(conn *monitor.Conn) {
 // may come and go meanwhile.
 func (c *clients) broadcast(packet []byte) {
 	c.mu.Lock()
-	conns := c.conns
+	conns, late := c.conns, c.late
 	c.mu.Unlock()
 	for _, conn := range conns {
-		if conn.SendPacket(packet) != nil {
+		err := late.add(conn, packet)
+		if late == nil {
+			err = conn.SendPacket(packet)
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) { // outlast interrupted it
+			c.mu.Lock()
+			err = c.late.add(conn, packet)
+			c.mu.Unlock()
+		}
+		if err != nil {
 			c.drop(conn)
 		}
 	}
+}
+
+// lateOutput is what is left for clients when the container has ended: the log and the exit status do not wait for a
+// client that is slow, or stopped.
+type lateOutput struct {
+	mu      sync.Mutex
+	packets map[*monitor.Conn][][]byte
+	size    int
+}
+
+// mostLate is more than the pipes of an ended container hold. What processes that outlive it write beyond is dropped.
+const mostLate = 2 << 20
+
+func (l *lateOutput) add(conn *monitor.Conn, packet []byte) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size+len(packet) <= mostLate {
+		l.size += len(packet)
+		l.packets[conn] = append(l.packets[conn], bytes.Clone(packet))
+	}
+	return nil
+}
+
+// outlast makes the streams wait for no client any more: what they bring is kept until the end is told.
+func (c *clients) outlast() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = &lateOutput{packets: map[*monitor.Conn][][]byte{}}
+	for _, conn := range c.conns {
+		conn.Interrupt()
+	}
+}
+
+// lastWord is how long a client may take for each packet when the container has ended. One that is stopped finds out for
+// itself when it goes on.
+const lastWord = 5 * time.Second
+
+// tell hands each client what is left for it, and the end, and returns how many heard it.
+func (c *clients) tell(conns []*monitor.Conn, late *lateOutput, e monitor.Exit) int {
+	var heard atomic.Int32
+	tellOne := func(conn *monitor.Conn) {
+		if late != nil {
+			late.mu.Lock()
+			packets := late.packets[conn]
+			late.mu.Unlock()
+			for _, p := range packets {
+				conn.SetSendDeadline(time.Now().Add(lastWord))
+				if conn.SendPacket(p) != nil {
+					return
+				}
+			}
+		}
+		conn.SetSendDeadline(time.Now().Add(lastWord))
+		if conn.SendJSON(monitor.Exited, e) == nil {
+			heard.Add(1)
+		}
+	}
+	if len(conns) == 1 {
+		tellOne(conns[0])
+		return int(heard.Load())
+	}
+	var wg sync.WaitGroup
+	for _, conn := range conns {
+		wg.Go(func() { tellOne(conn) })
+	}
+	wg.Wait()
+	return int(heard.Load())
 }
 
 // end tells every client how the container ended, and how many heard it.
 func (c *clients) end(e monitor.Exit) (heard int) {
 	c.mu.Lock()
 	c.ended = &e
-	conns := c.conns
-	c.mu.Unlock()
-	for _, conn := range conns {
-		if conn.SendJSON(monitor.Exited, e) == nil {
-			heard++
-		}
-	}
-	return heard
-}
-
-// endRun tells every client that the container ended and is about to be started again, and parts with it.
-func (c *clients) endRun(e monitor.Exit) {
-	c.mu.Lock()
-	conns := c.conns
+	conns, late := c.conns, c.late
 	c.conns = nil
 	c.mu.Unlock()
-	for _, conn := range conns {
-		conn.SendJSON(monitor.Exited, e)
-		conn.End()
+	return c.tell(conns, late, e)
+}
+
+// endRun tells every client that the container ended and is about to be started again, and parts with it. The start
+// does not wait for a client that is slow.
+func (c *clients) endRun(e monitor.Exit) {
+	c.mu.Lock()
+	conns, late := c.conns, c.late
+	c.conns, c.late = nil, nil
+	c.mu.Unlock()
+	if len(conns) == 0 {
+		return
+	}
+	part := func() {
+		c.tell(conns, late, e)
+		for _, conn := range conns {
+			conn.End()
+		}
+	}
+	if late == nil {
+		part()
+	} else {
+		go part()
 	}
 }
 

@@ -71,7 +71,11 @@ func Run() error {
 		starter.SendJSON(monitor.Failed, failure(err))
 		return err
 	}
-	s.say("start") // first, or what the starter's next command does would be told before it
+	action := "start"
+	if proc.Held {
+		action = "init"
+	}
+	s.say(action) // first, or what the starter's next command does would be told before it
 	starter.SendJSON(monitor.Started, proc)
 	if s.cfg.Attached {
 		s.clients.add(starter)
@@ -305,6 +309,7 @@ func (s *server) launch() (*monitor.Init, error) {
 	if !s.again.able {
 		s.cfg.Plan = nil
 	}
+	c.Born = s.born
 	if s.cfg.PidsMax > 0 {
 		c.Limit = func(int) error {
 			file := filepath.Join(s.cfg.CgroupDir, "pids.max")
@@ -344,21 +349,18 @@ func (s *server) launch() (*monitor.Init, error) {
 	return &monitor.Init{PID: proc.Pid, StartTime: proc.StartTime, StartedAt: time.Now(), Held: held}, nil
 }
 
-// startFifo makes the fifo that holds the command back. The init re-opens it through this handle.
-func (s *server) startFifo() (*os.File, error) {
-	path := filepath.Join(s.cfg.Dir, monitor.StartFile)
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		return nil, fmt.Errorf("making the start fifo: %w", err)
+// born writes down the init before it becomes the command: killed in between, this monitor leaves a process that nothing
+// else would name.
+func (s *server) born(p *launch.Process) error {
+	b := fmt.Appendf(nil, `{"PID":%d,"StartTime":%d}`, p.Pid, p.StartTime)
+	err := unix.Ftruncate(s.lockFD, 0) // of the run before, when the container is started again
+	if err == nil {
+		_, err = unix.Pwrite(s.lockFD, b, 0)
 	}
-	// The container's user may be another, and opens it for writing.
-	if err := os.Chmod(path, 0o622); err != nil {
-		return nil, fmt.Errorf("making the start fifo: %w", err)
-	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, fmt.Errorf("opening the start fifo: %w", err)
+		return fmt.Errorf("recording the container's init: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "start fifo"), nil
+	return nil
 }
 
 // closeInherited lets go of what only the launch needed: a container's root ends with the last descriptor.
@@ -487,9 +489,18 @@ func (s *server) oomKilled() bool {
 // is not the container's own.
 const drainTime = 2 * time.Second
 
+// clientTime is how long the log and the exit status of an ended container wait for its clients.
+const clientTime = 100 * time.Millisecond
+
 func (s *server) drain() {
 	done := make(chan struct{})
 	go func() { s.streams.Wait(); close(done) }()
+	select {
+	case <-done:
+		return
+	case <-time.After(clientTime):
+	}
+	s.clients.outlast()
 	select {
 	case <-done:
 	case <-time.After(drainTime):

@@ -216,6 +216,39 @@ func TestDetachedRun(t *testing.T) {
 	}
 }
 
+// TestStuckClient: a client that is stopped keeps neither another from hearing how the container ended nor the monitor
+// from coming to its end.
+func TestStuckClient(t *testing.T) {
+	stuck, cmd, dir := start(t, monitor.Config{Attached: true, Stdin: true}, "sh", "-c", "yes full | head -c 8000000; exit 4")
+	init := started(t, stuck) // and reads no more
+	hang := time.AfterFunc(30*time.Second, func() { panic("a client that is stopped stops the monitor") })
+	defer hang.Stop()
+	for size := int64(-1); ; { // until its buffer is full, and the container's output stands still
+		st, err := os.Stat(filepath.Join(dir, "log"))
+		if err == nil && st.Size() == size && size > 0 {
+			break
+		}
+		if err == nil {
+			size = st.Size()
+		}
+		time.Sleep(300 * time.Millisecond)
+	}
+	other, err := monitor.Dial(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := unix.Kill(init.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, exit := untilExit(t, other); exit.Code != 137 {
+		t.Errorf("ended with %+v", exit)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the monitor: %v", err)
+	}
+}
+
 // TestCleanup: nobody listens, so the monitor becomes the clean-up, its lock gone.
 func TestCleanup(t *testing.T) {
 	dir := t.TempDir()
@@ -408,5 +441,28 @@ func TestConfiguration(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Errorf("%s: the monitor ends as if all were well", name)
 		}
+	}
+}
+
+// TestClientThatLagsBehind: the log and the exit status wait for no client, and no client misses anything.
+func TestClientThatLagsBehind(t *testing.T) {
+	conn, _, dir := start(t, monitor.Config{Attached: true}, "sh", "-c", "seq 1 60000; seq 1 5000 >&2; exit 5")
+	started(t, conn)
+	var exit monitor.Exit
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if b, err := os.ReadFile(filepath.Join(dir, monitor.ExitFile)); err == nil && json.Unmarshal(b, &exit) == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the exit status waits for the client")
+		}
+	}
+	log, err := os.ReadFile(filepath.Join(dir, "log"))
+	if err != nil || strings.Count(string(log), "\n") < 65000 {
+		t.Errorf("the log has %d records (%v)", strings.Count(string(log), "\n"), err)
+	}
+	out, errs, heard := untilExit(t, conn)
+	if strings.Count(out, "\n") != 60000 || !strings.HasSuffix(out, "\n60000\n") || strings.Count(errs, "\n") != 5000 || heard.Code != 5 || exit.Code != 5 {
+		t.Errorf("the client got %d and %d bytes and %+v", len(out), len(errs), heard)
 	}
 }
