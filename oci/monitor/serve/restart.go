@@ -154,7 +154,8 @@ func (s *server) dropRun() {
 }
 
 // emptyCgroup kills what outlived the init: in a pid namespace of the container's own, nothing. It does not use
-// cgroup.kill: on Linux 6.18 what is born by CLONE_INTO_CGROUP in a cgroup that was ever killed so is killed at once too. Frozen processes do not fork while they are killed.
+// cgroup.kill: on Linux 6.18 what is born by CLONE_INTO_CGROUP in a cgroup that was ever killed so is killed at once too.
+// Frozen processes do not fork while they are killed.
 func (s *server) emptyCgroup() {
 	if s.cfg.CgroupDir == "" {
 		return
