@@ -146,8 +146,12 @@ func (e *Engine) Status(c *Container) Status {
 				st.State, st.Run = Exited, run
 				return st
 			}
-			exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
-			st.Run.Error = "the container ended while its monitor was gone"
+			if r, ok := e.restarts(c.ID); ok && r.Waiting { // the monitor was killed while it waited
+				exit = r.Exit
+			} else {
+				exit = monitor.Exit{Code: lostMonitor, FinishedAt: modTime(dir)}
+				st.Run.Error = "the container ended while its monitor was gone"
+			}
 		}
 	}
 	st.State = Exited

@@ -32,7 +32,7 @@ func (e *Engine) restarting(id string) (monitor.Exit, bool) {
 func (e *Engine) startedAgain(id string) bool {
 	r, ok := e.restarts(id)
 	if !ok || r.Waiting {
-		return ok
+		return ok && e.monitorPID(id) != 0 // a monitor that was killed starts nothing
 	}
 	var init monitor.Init
 	return readJSON(filepath.Join(e.runDir(id), monitor.InitFile), &init) == nil && alive(init)
