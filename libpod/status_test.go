@@ -223,3 +223,14 @@ func FuzzRecord(f *testing.F) {
 		_ = hostConfig(c)
 	})
 }
+
+// TestKilledWhileItWaits: the monitor of a container that was to be started again was killed meanwhile.
+func TestKilledWhileItWaits(t *testing.T) {
+	e := newEngine(t)
+	c := newContainer(t, e, "web")
+	leave(t, e, c, monitor.InitFile, monitor.Init{PID: 1 << 30})
+	leave(t, e, c, monitor.RestartFile, monitor.Restarts{Waiting: true, Exit: monitor.Exit{Code: 9}})
+	if st := e.Status(c); st.State != Exited || st.Run.ExitCode != 9 {
+		t.Errorf("%+v", st)
+	}
+}

@@ -80,7 +80,7 @@ func (c *chaos) records(t *testing.T) (out []chaosRecord, wrong []string) {
 		if id != out[i].ID || strings.TrimPrefix(name, "/") != out[i].Name || state != out[i].State {
 			wrong = append(wrong, fmt.Sprintf("ps says %v, inspect says %s", out[i], line))
 		}
-		if up := state == "running" || state == "paused"; up != (out[i].Init != 0) {
+		if up := slices.Contains([]string{"running", "paused", "initialized"}, state); up != (out[i].Init != 0) {
 			wrong = append(wrong, fmt.Sprintf("inspect says %s", line))
 		}
 	}
@@ -140,10 +140,10 @@ func (c *chaos) wrongFiles(t *testing.T, records []chaosRecord) (wrong []string)
 func (c *chaos) wrongProcesses(records []chaosRecord) (wrong []string) {
 	monitors, spaces := map[int]bool{}, map[string]bool{}
 	for _, r := range records {
+		monitors[r.Monitor] = true // one that is to start it again, too
 		if r.Init == 0 {
 			continue
 		}
-		monitors[r.Monitor] = true
 		ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", r.Init))
 		if err != nil {
 			wrong = append(wrong, fmt.Sprintf("%v: %v", r, err))
