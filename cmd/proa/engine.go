@@ -36,7 +36,7 @@ func (a *app) warn(err error) { fmt.Fprintln(a.err, "proa: warning:", explain(er
 func (a *app) engine(ctx context.Context) (*libpod.Engine, error) {
 	paths, err := a.enter()
 	if err != nil {
-		return nil, err
+		return nil, &exitError{exitEngine, err} // proa can't work at all here, whatever the command
 	}
 	return libpod.New(ctx, libpod.Options{Paths: paths, Cgroupfs: a.cgroupfs, Warn: a.warn})
 }

@@ -177,7 +177,7 @@ func loadCgroup(r *Record) (cgroups.Manager, error) {
 
 // leftCgroup is loadCgroup where a rmdir does not do: most containers leave an empty cgroup v2, and nothing else in it.
 func leftCgroup(r *Record) (cgroups.Manager, error) {
-	if dir := r.CgroupPaths[""]; dir != "" && !r.Systemd && r.Config.Linux != nil && r.hasOwn(specs.PIDNamespace) {
+	if dir := r.CgroupPaths[""]; dir != "" && len(r.CgroupPaths) == 1 && !r.Systemd && r.Config.Linux != nil && r.hasOwn(specs.PIDNamespace) {
 		if err := unix.Rmdir(dir); err == nil || err == unix.ENOENT {
 			return nil, nil
 		}
