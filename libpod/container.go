@@ -2,6 +2,7 @@ package libpod
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -272,7 +273,10 @@ func (e *Engine) signal(c *Container, sig unix.Signal) error {
 	if !alive(init) {
 		return &WrongStateError{c.Name, Exited, "is not running"}
 	}
-	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+	switch err := unix.PidfdSendSignal(fd, sig, nil, 0); {
+	case errors.Is(err, unix.ESRCH): // it ended meanwhile
+		return &WrongStateError{c.Name, Exited, "is not running"}
+	case err != nil:
 		return fmt.Errorf("sending %s to container %q: %w", unix.SignalName(sig), c.Name, err)
 	}
 	e.say(c, "kill", "signal", strconv.Itoa(int(sig)))
