@@ -242,7 +242,8 @@ func FuzzLogLine(f *testing.F) {
 		}
 		if err := json.Unmarshal(b, &v); ok && err == nil {
 			text, whole := strings.CutSuffix(v.Log, "\n")
-			if string(plain.Text) != text || plain.Partial == whole || plain.Stderr != (v.Stream == "stderr") || !plain.Time.Equal(v.Time) {
+			kept := string([]rune(string(plain.Text))) // encoding/json makes U+FFFD of a byte that is no UTF-8, proa leaves it
+			if kept != text || plain.Partial == whole || plain.Stderr != (v.Stream == "stderr") || !plain.Time.Equal(v.Time) {
 				t.Errorf("%q was read as %+v, want %+v", b, plain, v)
 			}
 		}
