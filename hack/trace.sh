@@ -1,7 +1,7 @@
 #!/bin/bash
 # trace.sh [RUNS]: where the time of `proa run --rm --network=none IMAGE true` goes, phase by phase, the median of RUNS
 # (default 15) traced runs. As root, with Debian's linux-perf: it listens to a few system calls of the whole machine, which
-# costs each of them some microseconds, so the phases add up to a little more than a run takes.
+# slows them: the phases add up to more than a run takes (25 ms for 18 here), their shares are what to read.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 die() { echo "trace: $*" >&2; exit 1; }
