@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/moby/sys/userns"
 	cs "go.podman.io/storage"
 	drivers "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/homedir"
@@ -97,7 +98,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if opts.GraphDriverName != "overlay" {
 		return nil, fmt.Errorf("open storage: %w %q: set driver = \"overlay\" in storage.conf", ErrDriver, opts.GraphDriverName)
 	}
-	s := &Store{driver: opts.GraphDriverName, userXattr: inUserNamespace(), noVolatile: opts.DisableVolatile}
+	// Overlay's trusted.* attributes need the initial user namespace.
+	s := &Store{driver: opts.GraphDriverName, userXattr: userns.RunningInUserNS(), noVolatile: opts.DisableVolatile}
 	for _, opt := range opts.GraphDriverOptions {
 		key, value, _ := strings.Cut(opt, "=")
 		switch strings.TrimPrefix(strings.TrimPrefix(key, "."), "overlay.") {
@@ -137,15 +139,6 @@ func usersRoots(opts *types.StoreOptions) error {
 		opts.RunRoot = filepath.Join(run, "containers")
 	}
 	return nil
-}
-
-// inUserNamespace: overlay's trusted.* attributes need the initial user namespace, whose map is the identity.
-func inUserNamespace() bool {
-	data, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return os.Getuid() != 0
-	}
-	return strings.Join(strings.Fields(string(data)), " ") != "0 0 4294967295"
 }
 
 // Library is the library's own store, for image transports only.

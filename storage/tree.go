@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/moby/sys/userns"
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/chrootarchive"
 )
@@ -17,7 +18,7 @@ import (
 // PackTree writes the directory dir to w as a tar archive, its owners numbered as in this process's user namespace. The
 // library reads it in a child process chrooted to dir, so that no link in it leads outside.
 func PackTree(dir string, w io.Writer) error {
-	r, err := chrootarchive.Tar(dir, &archive.TarOptions{InUserNS: inUserNamespace()}, dir)
+	r, err := chrootarchive.Tar(dir, &archive.TarOptions{InUserNS: userns.RunningInUserNS()}, dir)
 	if err != nil {
 		return fmt.Errorf("packing %s: %w", dir, err)
 	}
@@ -40,7 +41,7 @@ func UnpackTree(r io.Reader, dir string) error {
 	defer plain.Close()
 	ahead := bufio.NewReaderSize(plain, 8<<10)
 	first, _ := ahead.Peek(8 << 10) // a short archive is none, as the library will say
-	if err := chrootarchive.UntarUncompressed(ahead, dir, &archive.TarOptions{InUserNS: inUserNamespace()}); err != nil {
+	if err := chrootarchive.UntarUncompressed(ahead, dir, &archive.TarOptions{InUserNS: userns.RunningInUserNS()}); err != nil {
 		return fmt.Errorf("unpacking the archive: %w", err)
 	}
 	return unpackTop(first, dir)

@@ -57,7 +57,7 @@ func enterAndTell(runDir string) int {
 		return 1
 	}
 	m, _ := os.ReadFile("/proc/self/uid_map")
-	fmt.Printf("euid %d, outer %d, joined %v, rootless %v, in a namespace %v\nmap %s", os.Geteuid(), OuterUID(), Joined(), Rootless(), InUserNS(), m)
+	fmt.Printf("euid %d, outer %d, joined %v, rootless %v\nmap %s", os.Geteuid(), OuterUID(), Joined(), Rootless(), m)
 	return 0
 }
 

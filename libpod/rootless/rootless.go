@@ -57,16 +57,6 @@ func privileged() bool {
 	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
-// InUserNS tells whether the process is in a user namespace other than the host's first.
-func InUserNS() bool {
-	b, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return false
-	}
-	f := strings.Fields(string(b))
-	return len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295"
-}
-
 // ChildEnv is env for a program started inside the namespace, with the invoking user in it.
 func ChildEnv(env []string) []string {
 	if !Inside() {

@@ -263,7 +263,7 @@ func TestEnter(t *testing.T) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	want := fmt.Sprintf("euid 0, outer %d, joined true, rootless true, in a namespace true\nmap", os.Getuid())
+	want := fmt.Sprintf("euid 0, outer %d, joined true, rootless true\nmap", os.Getuid())
 	uids, gids, err := SubIDs(os.Getuid())
 	if err != nil {
 		t.Fatal(err)
