@@ -276,7 +276,7 @@ func (e *Engine) thaw(c *Container) error {
 		}
 	}
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
-		file := filepath.Join(root, unifiedPath(string(b)), "cgroup.freeze")
+		file := filepath.Join(root, cgroup.Path(string(b)), "cgroup.freeze")
 		if os.WriteFile(file, []byte("0"), 0) == nil {
 			return nil
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
@@ -240,23 +241,13 @@ func frozen(pid int) bool {
 	if err != nil {
 		return false
 	}
-	path := unifiedPath(string(b))
+	path := cgroup.Path(string(b))
 	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
 		if ev, err := os.ReadFile(filepath.Join(root, path, "cgroup.events")); err == nil {
 			return strings.Contains(string(ev), "frozen 1")
 		}
 	}
 	return false
-}
-
-// unifiedPath is the cgroup v2 path in the text of a /proc/PID/cgroup.
-func unifiedPath(text string) string {
-	for line := range strings.Lines(text) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path
-		}
-	}
-	return ""
 }
 
 // signal sends sig to the running init through a pidfd, so that a taken pid is never hit.

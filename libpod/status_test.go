@@ -183,17 +183,6 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-func TestUnifiedPath(t *testing.T) {
-	for text, want := range map[string]string{
-		"0::/user.slice/a b\n": "/user.slice/a b", "12:memory:/x\n0::/\n": "/", "12:memory:/x\n": "", "": "",
-		"1:name=systemd:/0::/no\n0::/yes\n": "/yes",
-	} {
-		if got := unifiedPath(text); got != want {
-			t.Errorf("%q: %q", text, got)
-		}
-	}
-}
-
 func TestDamagedRecord(t *testing.T) {
 	e := newEngine(t)
 	id := "0123456789abcdef"

@@ -57,12 +57,20 @@ func Own(pid int) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the cgroup: %w", err)
 	}
-	for line := range strings.Lines(string(b)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return filepath.Join(Mount, path), nil
-		}
+	if path := Path(string(b)); path != "" {
+		return filepath.Join(Mount, path), nil
 	}
 	return "", fmt.Errorf("finding the cgroup: %s names none of version 2", name)
+}
+
+// Path is the cgroup v2 path in the text of a /proc/PID/cgroup (cgroups(7)), "" when there is none.
+func Path(text string) string {
+	for line := range strings.Lines(text) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return path
+		}
+	}
+	return ""
 }
 
 // writable tells whether the caller may make cgroups in dir and move processes across it.

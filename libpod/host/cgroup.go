@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/proa-containers/proa/libpod/cgroup"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -14,10 +16,8 @@ const cgroupRoot = "/sys/fs/cgroup"
 // with a systemd of the user's it is what that has to give, user@UID.service; without, the highest cgroup above own, the
 // caller's, that the user owns with all between.
 func (h Host) delegated() (dir, own string, systemd bool) {
-	for _, line := range strings.Split(h.read("/proc/self/cgroup"), "\n") {
-		if p, ok := strings.CutPrefix(line, "0::"); ok {
-			own = filepath.Join("/", p)
-		}
+	if p := cgroup.Path(h.read("/proc/self/cgroup")); p != "" {
+		own = filepath.Join("/", p)
 	}
 	if h.Rootless && h.userManager() != "" {
 		name := fmt.Sprintf("user@%d.service", h.UID)
