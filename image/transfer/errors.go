@@ -54,7 +54,8 @@ func completed(p Platform) Platform {
 	return p
 }
 
-// remedy pairs words in an error of the libraries, which give few of them a type, with what to do.
+// remedy pairs words in an error of the libraries, which give few of them a type, with what to do. Digests, paths and
+// names of images stand in these errors too, so no words may be what one of those can hold: not a number alone, nor tls:.
 type remedy struct {
 	words []string
 	kind  error
@@ -128,8 +129,8 @@ func remedies(s *storage.Store, registry, login string) []remedy {
 		{[]string{"getting username and password"}, ErrConfig, "mend the credentials file, or move it away and log in anew"},
 		{[]string{"no space left on device", "disk quota exceeded"}, ErrNoSpace, "free space in " + s.GraphRoot() + " (proa rmi removes images)"},
 		{[]string{"server gave http response to https client"}, ErrTLS, registry + " speaks HTTP; " + insecure},
-		{[]string{"x509:", "tls:"}, ErrTLS, "put its CA certificate into ~/.config/containers/certs.d/" + registry + "/ca.crt; " + insecure},
-		{[]string{"manifest unknown", "name unknown", "not found", "404"}, ErrNotThere, "check its name and tag"},
+		{[]string{": x509:", ": tls:"}, ErrTLS, "put its CA certificate into ~/.config/containers/certs.d/" + registry + "/ca.crt; " + insecure},
+		{[]string{"manifest unknown", "name unknown", "not found", "statuscode: 404,"}, ErrNotThere, "check its name and tag"},
 		{[]string{"unauthorized", "authentication required", "access to the resource is denied", "403 (forbidden)"}, ErrUnauthorized, login},
 		{[]string{
 			"digest did not match", "does not match", "unexpected eof", "invalid tar header", "digest mismatch",
