@@ -299,7 +299,7 @@ func TestStuckPaused(t *testing.T) {
 func TestStuckClient(t *testing.T) {
 	e := withImage(t, env.Fresh(t))
 	name := containerName(t)
-	run := e.Proa("run", "--network=none", "--name", name, image, "sh", "-c", "yes full | head -c 50000000").Exec(context.Background())
+	run := e.Proa("run", "--network=none", "--name", name, image, "sh", "-c", "yes full | head -c 50000000; sleep 1000").Exec(context.Background())
 	run.Stdout = nil // to /dev/null
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
