@@ -1,11 +1,9 @@
 package tests
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -54,7 +52,7 @@ func TestEventsStream(t *testing.T) {
 	withImage(t, env)
 	name := containerName(t)
 	x := env.Proa("events", "--filter", "container="+name, "--format", "{{.Action}}").Exec(context.Background())
-	out := &syncBuffer{}
+	out := &buffer{}
 	x.Stdout = out
 	if err := x.Start(); err != nil {
 		t.Fatal(err)
@@ -107,22 +105,4 @@ func TestEventsRefused(t *testing.T) {
 	for _, c := range [][]string{{"x"}, {"--since", "yesterday"}, {"--until", "tomorrow"}, {"--filter", "color=blue"}, {"--filter", "container"}, {"--filter", "scope=swarm"}, {"--format", "{{"}} {
 		refused(t, env.Proa(append([]string{"events", "--stream=false"}, c...)...), 125, c[len(c)-1])
 	}
-}
-
-// syncBuffer is a buffer that is read while it is written to.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -63,7 +63,7 @@ func stateOf(t testing.TB, e *harness.Env, name string) string {
 // background is a command that is running while the test does other things.
 type background struct {
 	cmd *exec.Cmd
-	out bytes.Buffer
+	out buffer
 }
 
 func inBackground(t testing.TB, c *harness.Cmd) *background {
@@ -309,6 +309,10 @@ func TestStuckClient(t *testing.T) {
 	halt(t, run.Process.Pid)
 	waiting := inBackground(t, e.Proa("wait", name))
 	b := inBackground(t, e.Proa("attach", name))
+	harness.Eventually(t, "the second client is attached", func() bool {
+		attached := e.Proa("events", "--stream=false", "--filter", "container="+name, "--filter", "event=attach", "--format", "{{.Action}}").OK(t)
+		return strings.Count(attached.Stdout, "attach\n") == 2 // the run itself is the first
+	})
 	within(e.Proa("exec", name, "true")).OK(t)
 	within(e.Proa("stop", "-t", "0", name)).OK(t)
 	_, out := waiting.ends(t, "wait")
