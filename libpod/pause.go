@@ -23,7 +23,7 @@ func (e *Engine) Unpause(c *Container) error {
 }
 
 func (e *Engine) freeze(c *Container, from State, on bool) error {
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}
