@@ -281,6 +281,9 @@ func (c *chaos) strike(b blow) {
 	if syscall.Kill(v.PID, sig) != nil {
 		return
 	}
+	if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", v.PID)); sig == syscall.SIGSTOP && !strings.HasPrefix(string(cmdline), v.Args[0]+"\x00") {
+		_ = syscall.Kill(v.PID, syscall.SIGCONT) // it has become the clean-up: stopped, that holds the store's locks
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.killedOthers++
