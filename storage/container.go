@@ -76,9 +76,38 @@ func (s *Store) Overlay(id string) (overlay.Options, error) {
 	return s.overlayOf(c)
 }
 
-func (s *Store) overlayOf(c *cs.Container) (overlay.Options, error) {
+// ImageOverlay computes what to mount for an image's files, without an upper directory; it mounts nothing. The layers are
+// not kept from being removed.
+func (s *Store) ImageOverlay(id string) (overlay.Options, error) {
+	if err := s.noHelper(); err != nil {
+		return overlay.Options{}, fmt.Errorf("mount image %q: %w", id, err)
+	}
+	img, err := s.Image(id)
+	if err != nil {
+		return overlay.Options{}, err
+	}
+	o := overlay.Options{UserXattr: s.userXattr, Extra: s.mountExtra}
+	if img.TopLayer != "" {
+		top, lower, err := s.LayerPaths(img.TopLayer)
+		if err != nil {
+			return overlay.Options{}, err
+		}
+		o.Lower = append([]string{top}, lower...)
+	}
+	return o, nil
+}
+
+// noHelper is ErrDriver where the configuration has another program mount the layers.
+func (s *Store) noHelper() error {
 	if s.mountHelper != "" {
-		return overlay.Options{}, fmt.Errorf("mount container %q: %w: mount_program = %q in storage.conf; remove it, the kernel's overlay is used", c.ID, ErrDriver, s.mountHelper)
+		return fmt.Errorf("%w: mount_program = %q in storage.conf; remove it, the kernel's overlay is used", ErrDriver, s.mountHelper)
+	}
+	return nil
+}
+
+func (s *Store) overlayOf(c *cs.Container) (overlay.Options, error) {
+	if err := s.noHelper(); err != nil {
+		return overlay.Options{}, fmt.Errorf("mount container %q: %w", c.ID, err)
 	}
 	driver, err := s.lib.GraphDriver()
 	if err != nil {
