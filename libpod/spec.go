@@ -1,7 +1,6 @@
 package libpod
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -71,9 +70,23 @@ func (e *Engine) namespace(ref, kind string) (string, error) {
 	return fmt.Sprintf("/proc/%d/ns/%s", st.PID, kind), nil
 }
 
-// etcFiles writes the files that a container has of its own: hosts, hostname, and the host's resolv.conf where it
-// shares the network.
+// etcFiles writes the files that a container has of its own and returns their paths on the host.
 func (e *Engine) etcFiles(c *Container) (map[string]string, error) {
+	out := map[string]string{}
+	for target, text := range etcTexts(c) {
+		path := filepath.Join(e.runDir(c.ID), filepath.Base(target))
+		// Readable by every user of the container, in a directory that no other user of the host can enter.
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return nil, fmt.Errorf("writing the container's %s: %w", target, err)
+		}
+		out[target] = path
+	}
+	return out, nil
+}
+
+// etcTexts are the files that a container has of its own: hosts, hostname, and the host's resolv.conf where it shares the
+// network.
+func etcTexts(c *Container) map[string][]byte {
 	n := c.Config.Namespaces
 	name := n.Hostname
 	if name == "" {
@@ -97,16 +110,7 @@ func (e *Engine) etcFiles(c *Container) (map[string]string, error) {
 	if n.Network != "host" {
 		hosts += "127.0.1.1\t" + name + "\n"
 	}
-	out := map[string]string{}
-	for target, text := range map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(name + "\n"), "/etc/resolv.conf": resolv} {
-		path := filepath.Join(e.runDir(c.ID), filepath.Base(target))
-		// Readable by every user of the container, in a directory that no other user of the host can enter.
-		if err := os.WriteFile(path, bytes.Clone(text), 0o644); err != nil {
-			return nil, fmt.Errorf("writing the container's %s: %w", target, err)
-		}
-		out[target] = path
-	}
-	return out, nil
+	return map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(name + "\n"), "/etc/resolv.conf": resolv}
 }
 
 // hostDevices are the devices that a privileged container sees: those of the host that its user may open at all.
