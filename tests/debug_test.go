@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -245,6 +246,34 @@ func TestDebugKilled(t *testing.T) {
 		equal(t, state, inspectField(t, env, name, "{{json .State}}"), before)
 	}
 	equal(t, "mounts left in proa's namespace", strings.Join(env.PauseMounts(), "\n"), "")
+}
+
+// TestDebugKilledAnywhere kills the client at points spread over a session: nothing of it is left.
+func TestDebugKilledAnywhere(t *testing.T) {
+	e, _ := crashEnv(t)
+	names := []string{start(t, e, "sleep", "1000"), stopped(t, e, "-v", "/anonymous")}
+	debug(t, e, names[0], "true")
+	files := storeFiles(t, e)
+	for n := range 24 {
+		marker := fmt.Sprintf("0.4%05d", n)
+		flags := [][]string{nil, {"--writable"}}[n/2%2]
+		x := e.Proa(append(append([]string{"debug", names[n%2]}, flags...), "sleep", marker)...).Exec(context.Background())
+		if err := x.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(n) * 2 * time.Millisecond) // the point, wherever it is
+		_ = x.Process.Kill()
+		_ = x.Wait()
+		harness.Eventually(t, "no process is left", func() bool {
+			return !slices.ContainsFunc(e.Processes(), func(p harness.Process) bool { return slices.Contains(p.Args, marker) || p.Args[0] == "proa-init" })
+		})
+		harness.Eventually(t, "no file is left", func() bool { e.Proa("ps", "-aq").OK(t); return storeFiles(t, e) == files })
+	}
+	equal(t, "mounts", strings.Join(e.PauseMounts(), " "), "")
+	for _, name := range names {
+		equal(t, "diff", e.Proa("diff", name).OK(t).Out(), "")
+	}
+	e.Proa("start", names[1]).OK(t)
 }
 
 // TestDebugContainerEnds: a session ends with the container that it is in.
