@@ -51,6 +51,9 @@ func (e *Engine) runSession(ctx context.Context, session *Container, sp *specs.S
 	relay.closeChild()
 	if err != nil {
 		relay.abandon()
+		if s.init != nil && !alive(*s.init) { // the kernel says ENOMEM
+			err = &WrongStateError{session.Name, Exited, "has ended just now: try again"}
+		}
 		return 0, notStarted(err)
 	}
 	defer proc.PidFD.Close()

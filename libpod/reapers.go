@@ -13,8 +13,8 @@ import (
 )
 
 // The first process of a pid namespace ends only when all others in it have been waited for by their parents
-// (zap_pid_ns_processes in the kernel). The parent of an exec's command, or of a debug session, is a client outside, which
-// may be stopped, as by Ctrl-Z: the container would never end.
+// (zap_pid_ns_processes in the kernel). The parent of an exec's command, or of a debug session, is a client outside, that of
+// a health check's the monitor. Either may be stopped, as the first by Ctrl-Z: the container would never end.
 
 // exitingFlag is PF_EXITING of the flags in /proc/PID/stat (proc_pid_stat(5)).
 const exitingFlag = 0x4
@@ -61,7 +61,7 @@ func statFields(pid int) []string {
 	return strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 }
 
-// wakeParents continues stopped clients that have a child which has ended in a pid namespace below this one. The kernel does
+// wakeParents continues stopped clients and monitors that have a child which has ended in a pid namespace below this one. The kernel does
 // not tell in which, of a process without memory; to go on is right for each: there is nothing more to wait for.
 func wakeParents() {
 	list, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -94,10 +94,10 @@ func nested(pid int) bool {
 	return false
 }
 
-// continueStopped lets a client go on that is stopped.
+// continueStopped lets a client or a monitor go on that is stopped.
 func continueStopped(pid int) {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	if err != nil || !strings.HasPrefix(filepath.Base(exe), "proa") {
+	if name := strings.TrimPrefix(filepath.Base(exe), "memfd:"); err != nil || !strings.HasPrefix(name, "proa") {
 		return
 	}
 	fd, err := unix.PidfdOpen(pid, 0)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
@@ -62,19 +63,35 @@ func (e *Engine) CheckDebug(c *Container, writable bool) error {
 func (e *Engine) subject(ctx context.Context, c *Container, writable bool) (*subject, error) {
 	s := &subject{}
 	err := e.openSubject(ctx, c, s, writable)
-	if err != nil {
-		s.close()
-		return nil, err
+	if err == nil {
+		return s, nil
 	}
-	return s, nil
+	s.close()
+	if _, lookup := e.state.Find(c.ID); errors.Is(lookup, state.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %q", state.ErrNotFound, c.Name) // it was removed meanwhile
+	}
+	return nil, err
 }
 
 func (e *Engine) openSubject(ctx context.Context, c *Container, s *subject, writable bool) error {
-	if err := e.CheckDebug(c, writable); err != nil {
-		return err
-	}
 	running := func() bool { return e.Status(c).PID != 0 }
-	if !running() && writable {
+	for {
+		if err := errors.Join(ctx.Err(), e.CheckDebug(c, writable)); err != nil {
+			return err
+		}
+		if running() {
+			err := e.openRunning(c, s, writable)
+			var wrong *WrongStateError
+			if !errors.As(err, &wrong) || running() {
+				return err
+			}
+			s.closeFiles() // it has ended meanwhile
+			s.init = nil
+			continue
+		}
+		if !writable {
+			return e.openStopped(ctx, c, s, false)
+		}
 		// A container whose upper directory is mounted must not be started, nor its files be removed.
 		unlock, err := e.lockUnless(ctx, c.ID)
 		if err != nil {
@@ -90,10 +107,6 @@ func (e *Engine) openSubject(ctx context.Context, c *Container, s *subject, writ
 		}
 		unlock() // started while the lock was waited for
 	}
-	if running() {
-		return e.openRunning(c, s, writable)
-	}
-	return e.openStopped(ctx, c, s, false)
 }
 
 // joinedKinds are the namespaces that a session shares with a running container. Its mount namespace is its own, and so is

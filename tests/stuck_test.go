@@ -353,3 +353,16 @@ func TestStuckExec(t *testing.T) {
 		}
 	}
 }
+
+// TestStuckHealth: the monitor is stopped while a health check runs.
+func TestStuckHealth(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	for i, end := range [][]string{{"rm", "-f"}, {"stop", "-t", "0"}} {
+		marker := fmt.Sprint(12300 + i)
+		name := start(t, e, "--health-cmd", "exec sleep "+marker, "--health-interval=100ms", "--", "sleep", "1000")
+		sleepingPID(t, e, marker)
+		init, _ := haltMonitor(t, e, name)
+		kill(t, init)
+		within(e.Proa(append(end, name)...)).OK(t)
+	}
+}
