@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -67,25 +68,26 @@ func (e *Engine) subject(ctx context.Context, c *Container, writable bool) (*sub
 		return s, nil
 	}
 	s.close()
-	if _, lookup := e.state.Find(c.ID); errors.Is(lookup, state.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %q", state.ErrNotFound, c.Name) // it was removed meanwhile
+	_, lookup := e.state.Find(c.ID)
+	if whole, _ := e.noted(c.ID); !whole || errors.Is(lookup, state.ErrNotFound) { // it was removed meanwhile, or just is
+		return nil, fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
 	}
 	return nil, err
 }
 
 func (e *Engine) openSubject(ctx context.Context, c *Container, s *subject, writable bool) error {
 	running := func() bool { return e.Status(c).PID != 0 }
-	for {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if err := errors.Join(ctx.Err(), e.CheckDebug(c, writable)); err != nil {
 			return err
 		}
 		if running() {
 			err := e.openRunning(c, s, writable)
 			var wrong *WrongStateError
-			if !errors.As(err, &wrong) || running() {
+			if !errors.As(err, &wrong) || wrong.State != Exited || time.Now().After(deadline) {
 				return err
 			}
-			s.closeFiles() // it has ended meanwhile
+			s.closeFiles() // it is just ending
 			s.init = nil
 			continue
 		}
