@@ -29,7 +29,8 @@ func newImageCommand(a *app) *cli.Command {
 		Name:  "image",
 		Usage: "manage images",
 		Subcommands: []*cli.Command{
-			newImageExistsCommand(a), newImageInspectCommand(a), list, newLoadCommand(a), newPullCommand(a), rm,
+			newImageExistsCommand(a), newHistoryCommand(a), newImportCommand(a), newImageInspectCommand(a), list, newLoadCommand(a),
+			newImagePruneCommand(a), newPullCommand(a), newPushCommand(a), rm, newSaveCommand(a), newTagCommand(a), newUntagCommand(a),
 		},
 	}
 }
