@@ -51,6 +51,8 @@ func TestPushPullRun(t *testing.T) {
 		t.Errorf("push prints %q, and %q without a terminal", r.Stdout, r.Stderr)
 	}
 	pushLeftNothing(t, e)
+	byDigest := reg.Ref("team/app@") + strings.Fields(digest)[1]
+	equal(t, "found by the digest it was pushed with", e.Proa("run", "--rm", "--network=none", "--pull=never", byDigest, "cat", "/srv/text").OK(t).Out(), "made-here")
 	n := env.Neighbour(t)
 	pull(n, "-q", reg.Ref("team/app:1")).OK(t)
 	equal(t, "run by another", n.Proa("run", "--rm", "--network=none", reg.Ref("team/app:1"), "cat", "/srv/text").OK(t).Out(), "made-here")
@@ -318,6 +320,7 @@ func TestPushInterrupted(t *testing.T) {
 	var term *harness.Terminal
 	addr := stalled(t, e, func(c *harness.Cmd) { term = c.OnTerminal(t, 24, 80) })
 	before := term.Settings(t)
+	term.Expect(t, strings.TrimPrefix(harness.Digest(baseImage(t).Layers[0]), "sha256:")[:12]) // its bar
 	term.Type(t, "\x03")
 	equal(t, "exit code", fmt.Sprint(term.Wait(t)), "125")
 	term.Expect(t, fmt.Sprintf("push %q: interrupted, the registry has no new image", addr+"/slow:1"))

@@ -104,6 +104,7 @@ func TestSaveRead(t *testing.T) {
 	harness.Requires(t, "skopeo")
 	e := withImage(t, env.Fresh(t))
 	changed(t, e, "saved", "app:1")
+	killed := e.WriteFile(t, filepath.Join(e.Home, "oci-dir.part-4194400/index.json"), "{", 0o600) // no process has that number
 	for format, transport := range map[string]string{"docker-archive": "docker-archive", "oci-archive": "oci-archive", "oci-dir": "oci", "docker-dir": "dir"} {
 		to := filepath.Join(e.Home, format)
 		e.Proa("save", "-q", "--format", format, "-o", to, "app:1").OK(t)
@@ -112,6 +113,9 @@ func TestSaveRead(t *testing.T) {
 			t.Errorf("skopeo sees %s", out)
 		}
 		e.Command("skopeo", "copy", "-q", transport+":"+to, "dir:"+filepath.Join(e.Home, "copy-"+format)).OK(t) // every digest is checked
+	}
+	if _, err := os.Stat(filepath.Dir(killed)); err == nil {
+		t.Error("what a killed process left of the same directory is still there")
 	}
 	e.Proa("save", "-q", "--format", "docker-dir", "--compress", "-o", filepath.Join(e.Home, "small"), "app:1").OK(t)
 	e.Command("skopeo", "inspect", "dir:"+filepath.Join(e.Home, "small")).OK(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ type Pushed struct {
 }
 
 // Push sends an image, or with AllTags all of a repository, to a registry, which is asked first what it has: layers that
-// are there are not sent, and those another of its repositories has are mounted from it. Nothing changes in the store. Of
+// are there are not sent, and those another of its repositories has are mounted from it. The store learns the digests. Of
 // several images those before the one that failed are there.
 func Push(ctx context.Context, s *storage.Store, ref string, o PushOptions) ([]Pushed, error) {
 	if err := o.Compression.check(o.Format); err != nil {
@@ -174,7 +175,21 @@ func (j pushJob) push(ctx context.Context, s *storage.Store, sys *types.SystemCo
 	if err != nil {
 		return Pushed{}, err
 	}
+	if j.tag != "" {
+		if err := known(s, j.imageID, sum, sent); err != nil {
+			o.Output.printf("warning: the image was pushed, and the store does not know its digest: %v", err)
+		}
+	}
 	return Pushed{Name: j.name, Tag: j.tag, Digest: sum, Size: len(sent)}, nil
+}
+
+// known records a manifest that an image was pushed with, so that it is found by that digest, as one that was pulled is.
+func known(s *storage.Store, id string, sum digest.Digest, data []byte) error {
+	rec, err := s.Image(id)
+	if err != nil || rec.ReadOnly || slices.Contains(rec.Digests, sum) {
+		return err
+	}
+	return s.AddManifest(id, sum, data)
 }
 
 // Retry says what to do when a push breaks off.

@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/directory"
@@ -86,7 +89,8 @@ func SaveDir(ctx context.Context, s *storage.Store, refs []string, dir string, o
 		if o.Layout == DockerDir && len(images) > 1 {
 			return fmt.Errorf("a docker-dir holds one image, not %d; save them one by one", len(images))
 		}
-		part := fmt.Sprintf("%s.part-%d", filepath.Clean(dir), os.Getpid())
+		sweepParts(dir)
+		part := partOf(dir, os.Getpid())
 		if err := os.Mkdir(part, 0o755); err != nil {
 			return err
 		}
@@ -99,6 +103,21 @@ func SaveDir(ctx context.Context, s *storage.Store, refs []string, dir string, o
 		}
 		return nil
 	})
+}
+
+// partOf is what a directory is called while a process writes it.
+func partOf(dir string, pid int) string { return fmt.Sprintf("%s.part-%d", filepath.Clean(dir), pid) }
+
+// sweepParts removes what processes left that were killed while they wrote the same directory.
+func sweepParts(dir string) {
+	list, _ := os.ReadDir(filepath.Dir(filepath.Clean(dir)))
+	for _, e := range list {
+		rest, ok := strings.CutPrefix(e.Name(), filepath.Base(dir)+".part-")
+		pid, err := strconv.Atoi(rest)
+		if ok && err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(partOf(dir, pid))
+		}
+	}
 }
 
 func save(ctx context.Context, s *storage.Store, refs []string, o SaveOptions, write func(*storage.Transfer, *types.SystemContext, []saved) error) error {
