@@ -91,3 +91,21 @@ func TestImagePrune(t *testing.T) {
 		refused(t, e.Proa(append([]string{"image", "prune"}, strings.Fields(line)...)...), ownError, want)
 	}
 }
+
+func TestImageTree(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	changed(t, e, "one", "one:1")
+	changed(t, e, "two", "two:1")
+	out := e.Proa("image", "tree", "one:1").OK(t).Out()
+	lines := strings.Split(out, "\n")
+	if len(lines) != 6 || !strings.HasPrefix(lines[4], "├── ID: ") || !strings.HasSuffix(lines[4], "Top Layer of: ["+image+"]") ||
+		!strings.HasPrefix(lines[5], "└── ID: ") || !strings.HasSuffix(lines[5], "Top Layer of: [localhost/one:1]") || !strings.Contains(out, "Tags:     localhost/one:1\n") {
+		t.Errorf("image tree: %s", out)
+	}
+	out = e.Proa("image", "tree", "--whatrequires", image).OK(t).Out()
+	if !strings.Contains(out, "Top Layer of: [localhost/one:1]") || !strings.Contains(out, "Top Layer of: [localhost/two:1]") || strings.Contains(out, image+"]") {
+		t.Errorf("image tree --whatrequires: %s", out)
+	}
+	refused(t, e.Proa("image", "tree", "absent"), ownError, "absent")
+	refused(t, e.Proa("image", "tree"), ownError, "one image")
+}
