@@ -37,25 +37,25 @@ func restoreBlobInfo(ctx context.Context, s *storage.Store) {
 	if _, err := os.Stat(from); err != nil {
 		return
 	}
-	if err := copyDatabase(ctx, from, to); err != nil && ctx.Err() == nil {
+	if err := copyDatabase(ctx, from, fmt.Sprintf("%s.%d", to, os.Getpid()), to); err != nil && ctx.Err() == nil {
 		_ = os.Remove(from) // a damaged one would be of no use the next time either
 	}
 }
 
-// keepBlobInfo replaces the copy when there is something new.
-func keepBlobInfo(ctx context.Context, s *storage.Store) {
-	from, to := filepath.Join(blobInfoDir(s), blobInfoFile), keptBlobInfo(s)
+// keepBlobInfo replaces the copy when there is something new. It is written where a killed transfer's files are swept.
+func keepBlobInfo(ctx context.Context, w *storage.Transfer) {
+	from, to := filepath.Join(blobInfoDir(w.Store), blobInfoFile), keptBlobInfo(w.Store)
 	cache, err := os.Stat(from)
 	if err != nil {
 		return
 	}
 	if kept, err := os.Stat(to); err != nil || kept.ModTime().Before(cache.ModTime()) {
-		_ = copyDatabase(ctx, from, to)
+		_ = copyDatabase(ctx, from, filepath.Join(w.Dir, blobInfoFile), to)
 	}
 }
 
-// copyDatabase copies a database that others may be writing to. Nothing is synced.
-func copyDatabase(ctx context.Context, from, to string) error {
+// copyDatabase copies a database that others may be writing to, by way of tmp. Nothing is synced.
+func copyDatabase(ctx context.Context, from, tmp, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
@@ -64,7 +64,6 @@ func copyDatabase(ctx context.Context, from, to string) error {
 		return err
 	}
 	defer db.Close()
-	tmp := fmt.Sprintf("%s.%d", to, os.Getpid())
 	_ = os.Remove(tmp) // of a killed process whose number came again
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", tmp); err != nil {
 		return errors.Join(err, os.Remove(tmp))

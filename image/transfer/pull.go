@@ -90,7 +90,7 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 	if err != nil {
 		w.Undo()
 	} else {
-		keepBlobInfo(ctx, s)
+		keepBlobInfo(ctx, w)
 	}
 	return ids, err
 }

@@ -72,7 +72,7 @@ func Push(ctx context.Context, s *storage.Store, ref string, o PushOptions) ([]P
 		}
 		done = append(done, p)
 	}
-	keepBlobInfo(ctx, s)
+	keepBlobInfo(ctx, w)
 	return done, nil
 }
 
