@@ -44,9 +44,6 @@ func Steps(s *storage.Store, ref string) ([]Step, error) {
 	}
 	if len(steps) > 0 {
 		steps[0].ID = i.ID
-		if steps[0].Created.IsZero() {
-			steps[0].Created = i.Created
-		}
 	}
 	return steps, nil
 }
