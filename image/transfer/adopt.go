@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/docker/reference"
@@ -78,11 +77,7 @@ func chosenInstance(ctx context.Context, sys *types.SystemContext, src types.Ima
 func chainID(diffIDs []digest.Digest) string {
 	id := ""
 	for _, d := range diffIDs {
-		if id == "" {
-			id = d.Encoded()
-		} else {
-			id = digest.Canonical.FromString(fmt.Sprintf("%s+%s", id, d.Encoded())).Encoded()
-		}
+		id = storage.ChainID(id, d)
 	}
 	return id
 }
