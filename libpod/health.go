@@ -144,7 +144,7 @@ func (e *Engine) Health(c *Container, st Status) *monitor.HealthState {
 }
 
 // ErrNoHealth says that the container has no health check.
-var ErrNoHealth = errors.New("it has no health check; give it one with --health-cmd, --health-http or --health-tcp when it is made")
+var ErrNoHealth = errors.New("it has no health check; give it one with --health-cmd, --health-http or --health-tcp")
 
 // CheckHealth has the container's health checked now.
 func (e *Engine) CheckHealth(ctx context.Context, c *Container) (monitor.HealthResult, error) {

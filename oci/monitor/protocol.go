@@ -46,6 +46,7 @@ const (
 	Failed   byte = 'f' // monitor to starter: a JSON Failure
 	Exited   byte = 'x' // monitor to client: a JSON Exit, the last packet
 	Update   byte = 'u' // client to monitor: a JSON Change
+	Recheck  byte = 'k' // client to monitor: with the descriptor of a JSON Checks; monitor to that client: it is done
 	Probe    byte = 'b' // client to monitor: make a health check now; monitor to that client: a JSON HealthResult
 )
 

@@ -107,6 +107,7 @@ type Resources struct {
 	CPUSet     string  `json:",omitempty"`
 	CPUSetMems string  `json:",omitempty"`
 	PidsLimit  int64   `json:",omitempty"`
+	IOWeight   uint16  `json:",omitempty"` // 10 to 1000
 }
 
 // Set tells whether a limit is asked for.

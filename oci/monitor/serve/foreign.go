@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"time"
@@ -24,10 +25,7 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 	init, err := s.createForeign(rt)
 	if err == nil {
 		if err = rt.Start(); err == nil {
-			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
-			if s.cfg.Health != nil { // its checks are this process's children as well
-				s.await = func() (syscall.WaitStatus, error) { return awaitOne(init.PID) }
-			}
+			s.await = func() (syscall.WaitStatus, error) { return s.awaitChild(init.PID) }
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
 			init.StartedAt = time.Now()
 			return init, nil
@@ -72,10 +70,11 @@ func (s *server) complete(err error) error {
 	return err
 }
 
-// awaitChild reaps every child until pid ended: the runtime's own processes may come here too. Where pid is no child,
-// because the runtime did not leave it to its subreaper, its end is seen and its status is not.
-func awaitChild(pid int) (syscall.WaitStatus, error) {
-	for {
+// awaitChild reaps every child until pid ended: the runtime's own processes may come here too. With a health check, whose
+// commands are this process's children as well, it reaps pid alone. Where pid is no child, because the runtime did not
+// leave it to its subreaper, its end is seen and its status is not.
+func (s *server) awaitChild(pid int) (syscall.WaitStatus, error) {
+	for !s.checks.children.Load() {
 		var ws unix.WaitStatus
 		got, err := unix.Wait4(-1, &ws, 0, nil)
 		switch {
@@ -85,6 +84,15 @@ func awaitChild(pid int) (syscall.WaitStatus, error) {
 		case got == pid:
 			return syscall.WaitStatus(ws), nil
 		}
+	}
+	return awaitOne(pid)
+}
+
+// shareChildren has awaitChild leave the children of health checks alone. It may be waiting for any: one that ends at
+// once, having nothing to do, makes it look.
+func (s *server) shareChildren() {
+	if !s.checks.children.Swap(true) && s.cfg.Runtime != nil && s.checks.proc != nil {
+		_ = exec.Command("/proc/self/exe").Run()
 	}
 }
 
