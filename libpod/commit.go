@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,10 @@ func (e *Engine) Commit(ctx context.Context, c *Container, o CommitOptions) (*im
 		return nil, fmt.Errorf("committing container %q: %w", c.Name, err)
 	}
 	e.say(c, "commit", "comment", o.Message, "imageID", "sha256:"+img.ID, "imageRef", name)
+	e.SayImage("create", img.ID, cmp.Or(name, "sha256:"+img.ID), img.Config.Labels)
+	if name != "" {
+		e.SayImage("tag", img.ID, name, img.Config.Labels)
+	}
 	return img, nil
 }
 
