@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -47,6 +48,46 @@ func TestLogDriverPassthrough(t *testing.T) {
 	env.Command("sh", "-c", "proa run -d --network=none --log-driver=passthrough --name "+name+" "+image+" sleep 1000 >/dev/null 2>&1 </dev/null").OK(t)
 	refused(t, env.Proa("attach", name), ownError, name, "passthrough")
 	refused(t, env.Proa("logs", name), 1, name, "passthrough")
+}
+
+// TestLogNonBlocking: a log that takes nothing, here a pipe that nobody reads, does not hold the container up.
+func TestLogNonBlocking(t *testing.T) {
+	dir := env.TempDir(t)
+	fifo := filepath.Join(dir, "log")
+	env.Command("mkfifo", fifo).OK(t)
+	reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	const total = 3_000_000
+	name := start(t, env, "--log-driver=k8s-file", "--log-opt=path="+fifo, "--log-opt=mode=non-blocking", "--log-opt=max-buffer-size=256k", "--",
+		"sh", "-c", "yes 0123456 | head -c "+strconv.Itoa(total)+"; touch /written; sleep 1000")
+	harness.Eventually(t, "all is written", func() bool { return env.Proa("exec", name, "test", "-e", "/written").Run(t).Code == 0 })
+	kept, lost, messages := 0, 0, 0
+	for s := bufio.NewScanner(reader); kept+lost < total && s.Scan(); {
+		text := strings.SplitN(s.Text(), " ", 4)[3]
+		if n, b := 0, 0; strings.HasPrefix(text, "proa: ") {
+			if _, err := fmt.Sscanf(text, "proa: %d messages, %d bytes of output, were dropped here", &n, &b); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			lost, messages = lost+b, messages+n
+		} else {
+			kept += len(text) + 1
+		}
+	}
+	if kept+lost != total || lost != 8*messages || kept < 256<<10-8<<10 {
+		t.Errorf("%d bytes are in the log, and %d messages of %d bytes are told to be dropped", kept, messages, lost)
+	}
+	equal(t, "inspect", inspect(t, name, `{{index .HostConfig.LogConfig.Config "mode"}}`), "non-blocking")
+	for _, driver := range []string{"k8s-file", "json-file"} {
+		other := start(t, env, "--log-driver", driver, "--log-opt=mode=non-blocking", "--", "sh", "-c", "echo one; echo two >&2; printf end")
+		env.Proa("wait", other).OK(t)
+		equal(t, driver+" that keeps up", sortedLines(env.Proa("logs", other).OK(t).Stdout), sortedLines("one\nend"))
+	}
+	// The end does not wait for a log that takes nothing more either.
+	stuck := start(t, env, "--log-driver=k8s-file", "--log-opt=path="+fifo, "--log-opt=mode=non-blocking", "--", "sh", "-c", "yes | head -c 3000000; exit 3")
+	equal(t, "the exit status", env.Proa("wait", stuck).OK(t).Out(), "3")
 }
 
 func TestLogDetails(t *testing.T) {

@@ -30,6 +30,14 @@ func (noLog) release()                   {}
 func (noLog) close() error               { return nil }
 
 func openLog(l monitor.Log) (logger, error) {
+	log, err := openDriver(l)
+	if err == nil && l.Buffer > 0 {
+		log = newRing(log, l.Buffer)
+	}
+	return log, err
+}
+
+func openDriver(l monitor.Log) (logger, error) {
 	log := &fileLog{opts: l}
 	switch l.Driver {
 	case "none", "passthrough":
@@ -66,6 +74,7 @@ type fileLog struct {
 	size   int64    // of the file, without what is in buf
 	held   map[string][]byte
 	attrs  []byte
+	at     time.Time // of what is written next; zero for now
 	encode func(buf, stamp []byte, stream string, line []byte) []byte
 
 	memory scratch
@@ -149,7 +158,11 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 		l.memory = newScratch(flushAt + 8*maxLine + len(l.attrs) + page)
 	}
 	var at [len(stampLayout)]byte
-	stamp := time.Now().UTC().AppendFormat(at[:0], stampLayout)
+	now := l.at
+	if now.IsZero() {
+		now = time.Now()
+	}
+	stamp := now.UTC().AppendFormat(at[:0], stampLayout)
 	var errs error
 	if l.lost > 0 {
 		l.told = l.lost
@@ -237,6 +250,8 @@ func (l *fileLog) rotate() error {
 	l.f, l.size = f, 0
 	return nil
 }
+
+func (l *fileLog) stamp(at time.Time) { l.at = at }
 
 func (l *fileLog) release() {
 	l.memory.release()
