@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -128,6 +129,49 @@ func TestLogFlood(t *testing.T) {
 		if kib := highWater(t, name); kib > 7<<10 {
 			t.Errorf("%s: the monitor took %d KiB", driver, kib)
 		}
+		env.Proa("rm", "-f", name).OK(t)
+	}
+}
+
+// TestLogCompress: what is rotated away is compressed and read back, also by who follows meanwhile.
+func TestLogCompress(t *testing.T) {
+	for _, driver := range []string{"json-file", "k8s-file"} {
+		name := start(t, env, "--log-driver", driver, "--log-opt=max-size=120k", "--log-opt=max-file=4", "--log-opt=compress=true", "--", "sh", "-c",
+			"while ! test -e /go; do sleep 0.05; done; for part in 1 2 3 4 5 6 7 8; do seq ${part}0000 ${part}1500 | sed 's/^/line /'; sleep 0.3; done; echo the end; exec sleep 1000")
+		follow := env.Proa("logs", "-f", name).Exec(context.Background())
+		out := &buffer{}
+		follow.Stdout = out
+		if err := follow.Start(); err != nil {
+			t.Fatal(err)
+		}
+		env.Proa("exec", name, "touch", "/go").OK(t)
+		path := env.Proa("inspect", "-f", "{{.LogPath}}", name).OK(t).Out()
+		harness.Eventually(t, "all that is rotated away is compressed", func() bool {
+			files, err := filepath.Glob(path + "*")
+			return err == nil && strings.Join(files, " ") == strings.Join([]string{path, path + ".1.gz", path + ".2.gz", path + ".3.gz"}, " ") &&
+				strings.HasSuffix(out.String(), "the end\n")
+		})
+		var want strings.Builder
+		for part := 1; part <= 8; part++ {
+			for n := range 1501 {
+				fmt.Fprintf(&want, "line %d\n", part*10000+n)
+			}
+		}
+		want.WriteString("the end\n")
+		equal(t, driver+": logs -f", out.String(), want.String())
+		got := env.Proa("logs", name).OK(t).Stdout
+		if len(got) < 50_000 || !strings.HasSuffix(want.String(), got) {
+			t.Errorf("%s: logs has %d bytes, which are not the last of the output", driver, len(got))
+		}
+		tail := env.Proa("logs", "-n", "4000", name).OK(t).Stdout
+		if strings.Count(tail, "\n") != 4000 || !strings.HasSuffix(got, tail) {
+			t.Errorf("%s: logs -n 4000 has %d lines", driver, strings.Count(tail, "\n"))
+		}
+		if b := env.Command("gzip", "-dc", path+".1.gz").OK(t).Stdout; !strings.Contains(b, "line 7") {
+			t.Errorf("%s: gzip reads %.80q", driver, b)
+		}
+		_ = follow.Process.Kill()
+		_ = follow.Wait()
 		env.Proa("rm", "-f", name).OK(t)
 	}
 }

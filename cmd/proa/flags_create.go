@@ -45,7 +45,7 @@ func containerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "stop-timeout", Usage: "`SECONDS` from the stop signal to the kill, -1 for ever (default: 10)"},
 		&cli.BoolFlag{Name: "rootfs", Usage: "the first argument is a directory, not an image; with :O behind it changes are not written there"},
 		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, journald, passthrough or none"},
-		stringList("log-opt", "", "option of the log: path, max-size, max-file, mode, max-buffer-size, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
+		stringList("log-opt", "", "option of the log: path, max-size, max-file, compress, mode, max-buffer-size, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
 	}
 }
 

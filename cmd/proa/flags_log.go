@@ -23,7 +23,7 @@ const (
 
 // logOptions are the options that a log driver takes.
 func logOptions(driver string) []string {
-	file := []string{"path", "max-size", "max-file", "mode", "max-buffer-size"}
+	file := []string{"path", "max-size", "max-file", "compress", "mode", "max-buffer-size"}
 	marks := []string{"tag", "labels", "labels-regex", "env", "env-regex"}
 	switch driver {
 	case "k8s-file":
@@ -65,6 +65,9 @@ func parseLog(c *cli.Context, ctr *libpod.Container) error {
 	if log.MaxFiles > 1 && log.MaxSize == 0 {
 		return errors.New("--log-opt max-file needs max-size: without it the log is never rotated")
 	}
+	if log.Compress && log.MaxFiles == 1 {
+		return errors.New("--log-opt compress=true needs max-size and a max-file of 2 or more: it compresses the files that were rotated away")
+	}
 	if log.Buffer > 0 && log.Options["mode"] != "non-blocking" {
 		return errors.New("--log-opt max-buffer-size needs mode=non-blocking: without it the container waits and nothing is buffered")
 	}
@@ -90,6 +93,10 @@ func setLogOption(log *monitor.Log, key, value string) (err error) {
 	case "max-file":
 		if log.MaxFiles, err = strconv.Atoi(value); err == nil && log.MaxFiles < 1 {
 			err = errors.New("a number from 1")
+		}
+	case "compress":
+		if log.Compress, err = strconv.ParseBool(value); err != nil {
+			err = errors.New("true or false")
 		}
 	case "mode":
 		if value != "blocking" && value != "non-blocking" {

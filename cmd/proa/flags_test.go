@@ -193,6 +193,7 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--log-driver", "syslog", "syslog"}, {"--log-opt", "max-size", "max-size"}, {"--log-opt", "max-file=0", "max-file=0"}, {"--log-opt", "tag=x", "tag=x"},
 		{"--log-opt", "max-file=3", "max-size"}, {"--log-driver=json-file", "--log-opt", "tag={{.Nonsense}}", "Nonsense"},
 		{"--log-driver=json-file", "--log-opt", "labels-regex=(", "labels-regex"}, {"--log-opt", "max-size=-5", "max-size"},
+		{"--log-opt", "compress=true", "max-size"}, {"--log-opt", "compress=perhaps", "perhaps"},
 		{"--log-opt", "mode=sometimes", "sometimes"}, {"--log-opt", "max-buffer-size=1m", "mode=non-blocking"},
 		{"--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=1k", "4k"}, {"--log-driver=none", "--log-opt", "mode=blocking", "mode"},
 		{"--log-driver=none", "--log-opt", "max-size=1m", "max-size"}, {"--log-driver=passthrough", "-t", "--tty"}, {"--no-such-flag", "no-such-flag"},

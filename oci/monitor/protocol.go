@@ -109,6 +109,7 @@ type Log struct {
 	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
+	Compress bool   `json:",omitempty"` // the files that were rotated away
 	Buffer   int64  `json:",omitempty"` // bytes of output that may wait for the log before some is dropped; 0: the container waits
 	// Attrs are the details that json-file keeps with each line, or the fields of journald's entries.
 	Attrs map[string]string `json:",omitempty"`

@@ -83,6 +83,8 @@ type fileLog struct {
 	lost   int64  // output that could not be written
 	told   int64  // the part of lost that buf tells of
 	why    error
+
+	packing *packing // of the files that were rotated away; nil when none goes on
 }
 
 func (l *fileLog) open() error {
@@ -232,15 +234,19 @@ func (l *fileLog) lose(n int64, err error) {
 // rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all. The log is always a new file: a reader
 // that follows it tells by that.
 func (l *fileLog) rotate() error {
+	l.packing.end()
 	if l.opts.MaxFiles <= 1 {
 		os.Remove(l.opts.Path)
 	}
 	for i := l.opts.MaxFiles - 1; i > 0; i-- {
-		from := l.opts.Path
-		if i > 1 {
-			from += "." + strconv.Itoa(i-1)
+		from, to := rotated(l.opts.Path, i-1), rotated(l.opts.Path, i)
+		if l.opts.Compress {
+			os.Remove(to)
+			if os.Rename(from+packed, to+packed) != nil {
+				os.Remove(to + packed) // of a file before
+			}
 		}
-		os.Rename(from, l.opts.Path+"."+strconv.Itoa(i))
+		os.Rename(from, to)
 	}
 	f, err := os.OpenFile(l.opts.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
@@ -248,7 +254,18 @@ func (l *fileLog) rotate() error {
 	}
 	l.f.Close()
 	l.f, l.size = f, 0
+	if l.opts.Compress {
+		l.packing = startPacking(l.opts)
+	}
 	return nil
+}
+
+// rotated is the name of the file that was the log i rotations ago.
+func rotated(path string, i int) string {
+	if i == 0 {
+		return path
+	}
+	return path + "." + strconv.Itoa(i)
 }
 
 func (l *fileLog) stamp(at time.Time) { l.at = at }
