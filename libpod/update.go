@@ -34,15 +34,15 @@ func (e *Engine) Update(ctx context.Context, c *Container, change func(*Containe
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
 	st := e.Status(&now)
+	checks, err := e.newChecks(&now, st, health)
+	if err != nil {
+		return fmt.Errorf("updating container %q: %w", c.Name, err)
+	}
 	if limits := now.Config.Resources; limits != old && st.PID != 0 {
 		if err := e.setLimits(c.ID, limits, old); err != nil {
 			// Some may have been taken.
 			return fmt.Errorf("updating container %q: %w", c.Name, errors.Join(err, e.setLimits(c.ID, old, limits)))
 		}
-	}
-	checks, err := e.newChecks(&now, st, health)
-	if err != nil {
-		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
 	now.Started = now.Restart.Name != "" && st.State != Created && st.State != Exited
 	r, err := now.record()
