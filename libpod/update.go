@@ -111,6 +111,8 @@ func (e *Engine) recheck(ctx context.Context, id string, checks *monitor.Checks)
 		switch kind, _, err := conn.Receive(buf); {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil && e.monitorPID(id) != 0:
+			return errors.New("its monitor can't make it")
 		case err != nil || kind == monitor.Recheck || kind == monitor.Exited:
 			return nil
 		}

@@ -24,7 +24,7 @@ type clients struct {
 	late  *lateOutput // not nil once the container has ended and a client lags behind
 
 	change  func(monitor.Change)
-	recheck func(monitor.Checks)
+	recheck func(monitor.Checks) error
 	prober  *prober // of the container's health; nil without a check or a run
 
 	stdinMu sync.Mutex
@@ -210,10 +210,14 @@ func (c *clients) receive(conn *monitor.Conn) {
 			files = nil
 		case monitor.Recheck:
 			var checks monitor.Checks
-			if len(files) > 0 && readMapped(files[0], &checks) == nil && c.recheck != nil {
-				c.recheck(checks)
-				conn.Send(monitor.Recheck, nil)
+			if len(files) == 0 || c.recheck == nil || readMapped(files[0], &checks) != nil {
+				break
 			}
+			if c.recheck(checks) != nil {
+				closeAll(files)
+				return
+			}
+			conn.Send(monitor.Recheck, nil)
 		case monitor.Stdin:
 			c.writeStdin(payload)
 		case monitor.StdinEOF:

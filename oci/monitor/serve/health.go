@@ -22,7 +22,9 @@ type checks struct {
 	prober *prober       // nil without a health check
 	over   chan struct{} // closed when the run has ended
 
-	children atomic.Bool // this process has children of checks
+	children atomic.Bool   // this process has children of checks
+	left     chan struct{} // closed when awaitChild leaves them alone
+	once     sync.Once     // of that
 }
 
 // beginChecks begins the checks of the run of proc, if it has a health check.
@@ -43,21 +45,23 @@ func (s *server) endChecks() {
 }
 
 // recheck puts another health check in place of the one there is. A check that is being made counts no more.
-func (s *server) recheck(c monitor.Checks) {
+func (s *server) recheck(c monitor.Checks) error {
 	s.checks.mu.Lock()
 	defer s.checks.mu.Unlock()
-	s.cfg.Health = c.Health
 	if c.Health != nil {
-		s.shareChildren()
+		if err := s.shareChildren(); err != nil {
+			return err
+		}
 	}
+	s.cfg.Health = c.Health
 	if s.checks.proc == nil {
-		return // the next run has it
+		return nil // the next run has it
 	}
 	state := s.checks.prober.end()
 	s.checks.prober = nil
 	if c.Health == nil {
 		os.Remove(filepath.Join(s.cfg.Dir, monitor.HealthFile))
-		return
+		return nil
 	}
 	if c.Afresh || state.Status == "" {
 		state = monitor.HealthState{Status: monitor.Starting}
@@ -67,6 +71,7 @@ func (s *server) recheck(c monitor.Checks) {
 		_ = s.openCgroup()
 	}
 	s.probe(state)
+	return nil
 }
 
 // prober makes the health checks of one run, or of the part of it with one configuration.

@@ -58,7 +58,7 @@ func Run() error {
 		return err
 	}
 	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
-	s.again.stay = make(chan struct{})
+	s.again.stay, s.checks.left = make(chan struct{}), make(chan struct{})
 	s.clients.change, s.clients.recheck = s.change, s.recheck
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
