@@ -21,6 +21,8 @@ type Process struct {
 	Entrypoint []string          `json:",omitempty"`
 	Cmd        []string          `json:",omitempty"`
 	Env        []string          `json:",omitempty"` // KEY=VALUE; the image's, then --env-file's, then --env's
+	Unset      []string          `json:"-"`          // names of the image's variables to leave out when the container is made
+	UnsetAll   bool              `json:"-"`
 	Cwd        string            `json:",omitempty"`
 	User       string            `json:",omitempty"` // NAME|UID[:NAME|GID]
 	Groups     []string          `json:",omitempty"` // supplementary, names or ids
