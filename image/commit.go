@@ -149,3 +149,36 @@ func newManifest(f Format, config []byte, layers []storage.Layer) ([]byte, error
 	err := enc.Encode(m)
 	return bytes.TrimSpace(buf.Bytes()), err
 }
+
+// PutOptions of Put.
+type PutOptions struct {
+	TopLayer string
+	Layers   []storage.Layer // from the lowest to TopLayer
+	Config   []byte          // the whole configuration
+	Created  time.Time
+	Names    []string // as LocalName gives them
+	Format   Format
+}
+
+// Put makes an image of layers that the store has, unless it is there already, and names it. A name that another image
+// has is taken from it.
+func Put(s *storage.Store, o PutOptions) (*Image, error) {
+	manifest, err := newManifest(o.Format, o.Config, o.Layers)
+	if err != nil {
+		return nil, err
+	}
+	id := digest.FromBytes(o.Config).Encoded()
+	rec, err := s.CreateImage(storage.NewImage{ID: id, TopLayer: o.TopLayer, Manifest: manifest, Config: o.Config, Created: o.Created})
+	if errors.Is(err, storage.ErrExists) {
+		rec, err = s.Image(id)
+	}
+	if err == nil && len(o.Names) > 0 {
+		if err = s.AddNames(id, o.Names); err == nil {
+			rec, err = s.Image(id)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make the image: %w", err)
+	}
+	return newImage(s, rec)
+}

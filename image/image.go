@@ -130,6 +130,15 @@ func newImage(s *storage.Store, rec storage.Image) (*Image, error) {
 	return i, nil
 }
 
+// Document is an image's configuration as it is stored.
+func Document(s *storage.Store, i *Image) ([]byte, error) {
+	rec, err := s.Image(i.ID)
+	if err != nil {
+		return nil, err
+	}
+	return configData(s, rec)
+}
+
 // configData finds the config document. An image's id is nearly always its digest; else the manifest names it.
 func configData(s *storage.Store, rec storage.Image) ([]byte, error) {
 	key := "sha256:" + rec.ID

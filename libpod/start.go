@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/libpod/skeleton"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
@@ -194,11 +195,11 @@ func (e *Engine) mountOverlay(c *Container, o overlay.Options) (*rootMount, erro
 	if c.RootfsCopy {
 		o.Lower = []string{c.Rootfs}
 	}
-	skeleton, err := e.skeleton()
+	beneath, err := skeleton.Dir(e.paths.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	o.Lower = append(slices.Clone(o.Lower), skeleton)
+	o.Lower = append(slices.Clone(o.Lower), beneath)
 	f, err := o.Mount()
 	if err != nil {
 		return nil, fmt.Errorf("mounting the root of container %q: %w", c.Name, err)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod/skeleton"
 	"github.com/proa-containers/proa/storage/overlay"
 	"golang.org/x/sys/unix"
 )
@@ -57,14 +58,14 @@ func (e *Engine) toolboxLayers(img *image.Image) (overlay.Options, error) {
 
 // onSkeleton puts the skeleton beneath all lower directories. Without an upper one an overlay needs two of them.
 func (e *Engine) onSkeleton(o overlay.Options) (overlay.Options, error) {
-	skeleton, err := e.skeleton()
+	beneath, err := skeleton.Dir(e.paths.DataDir)
 	if err != nil {
 		return o, err
 	}
 	if len(o.Lower) == 0 {
 		return o, fmt.Errorf("the image has no layers, and so no files")
 	}
-	o.Lower = append(o.Lower[:len(o.Lower):len(o.Lower)], skeleton)
+	o.Lower = append(o.Lower[:len(o.Lower):len(o.Lower)], beneath)
 	return o, nil
 }
 

@@ -46,6 +46,9 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("check storage: %w", err)
 	}
+	if err := s.keepCache(found.Layers); err != nil {
+		return nil, err
+	}
 	r := &Report{store: s, lib: found}
 	for _, part := range []struct {
 		kind string
@@ -59,6 +62,36 @@ func (s *Store) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	}
 	slices.SortFunc(r.Problems, func(a, b Problem) int { return strings.Compare(a.Kind+a.ID, b.Kind+b.ID) })
 	return r, nil
+}
+
+// CachePrefix begins the names of layers that are kept for builds to find, without an image or a container.
+const CachePrefix = "proa-build/"
+
+// keepCache takes out of what was found that layers of the build cache, and those they stand on, have no image.
+func (s *Store) keepCache(found map[string][]error) error {
+	if len(found) == 0 {
+		return nil
+	}
+	list, err := s.lib.Layers()
+	if err != nil {
+		return fmt.Errorf("check storage: %w", err)
+	}
+	parent, kept := map[string]string{}, []string{}
+	for _, l := range list {
+		parent[l.ID] = l.Parent
+		if slices.ContainsFunc(l.Names, func(n string) bool { return strings.HasPrefix(n, CachePrefix) }) {
+			kept = append(kept, l.ID)
+		}
+	}
+	for _, id := range kept {
+		for ; id != ""; id = parent[id] {
+			found[id] = slices.DeleteFunc(found[id], func(err error) bool { return errors.Is(err, cs.ErrLayerUnreferenced) })
+			if len(found[id]) == 0 {
+				delete(found, id)
+			}
+		}
+	}
+	return nil
 }
 
 // Repair removes damaged images and layers, and with containers damaged containers too, those of other tools included.

@@ -38,10 +38,12 @@ type Layer struct {
 	Compressed digest.Digest // as it came
 	Size       int64         // uncompressed
 	Created    time.Time
+	Names      []string
+	Note       string // of Stage
 }
 
 func newLayer(l *cs.Layer) Layer {
-	return Layer{ID: l.ID, Parent: l.Parent, DiffID: l.UncompressedDigest, Compressed: l.CompressedDigest, Size: l.UncompressedSize, Created: l.Created}
+	return Layer{ID: l.ID, Parent: l.Parent, DiffID: l.UncompressedDigest, Compressed: l.CompressedDigest, Size: l.UncompressedSize, Created: l.Created, Names: l.Names, Note: l.Metadata}
 }
 
 // Images lists all images.

@@ -10,8 +10,8 @@ import (
 )
 
 // Sweep removes the files that processes left which were killed while they wrote a list of layers, images or containers:
-// the library writes ".tmp-" files and renames them. Drafts, transfers and removals of killed processes go too. It costs the
-// reading of six directories; a list that another process holds is left to the next call.
+// the library writes ".tmp-" files and renames them. Drafts, stages, transfers and removals of killed processes go too. It costs
+// the reading of seven directories; a list that another process holds is left to the next call.
 func (s *Store) Sweep() error {
 	for _, list := range []string{"layers", "images", "containers"} {
 		dir := filepath.Join(s.lib.GraphRoot(), "overlay-"+list)
@@ -24,7 +24,7 @@ func (s *Store) Sweep() error {
 		}
 	}
 	for _, sweep := range []func() error{
-		s.sweepTransfers,
+		s.sweepTransfers, s.sweepStages,
 		func() error { return sweepJournals(s.removals(), s.sweepRemoval) },
 		func() error { return sweepJournals(s.drafts(), s.sweepDraft) },
 	} {

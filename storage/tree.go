@@ -80,3 +80,6 @@ func unpackTop(first []byte, dir string) error {
 	}
 	return nil
 }
+
+// Decompress is a stream without its compression by gzip, bzip2, xz or zstd, if it has one.
+func Decompress(r io.Reader) (io.ReadCloser, error) { return archive.DecompressStream(r) }

@@ -8,6 +8,7 @@ import (
 // commands is the command tree; each constructor stands in the file named after its command.
 func commands(a *app) []*cli.Command {
 	return []*cli.Command{
+		newBuild(a), newBuilderCommand(a, "builder"), newBuilderCommand(a, "buildx"),
 		newImageCommand(a),
 		newImagesCommand(a),
 		newHistoryCommand(a), newImportCommand(a), newLoadCommand(a), newLoginCommand(), newLogoutCommand(), newPullCommand(a), newPushCommand(a),

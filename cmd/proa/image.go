@@ -29,7 +29,7 @@ func newImageCommand(a *app) *cli.Command {
 		Name:  "image",
 		Usage: "manage images",
 		Subcommands: []*cli.Command{
-			newImageExistsCommand(a), newHistoryCommand(a), newImportCommand(a), newImageInspectCommand(a), list, newLoadCommand(a),
+			newBuild(a), newImageExistsCommand(a), newHistoryCommand(a), newImportCommand(a), newImageInspectCommand(a), list, newLoadCommand(a),
 			newImagePruneCommand(a), newPullCommand(a), newPushCommand(a), rm, newSaveCommand(a), newTagCommand(a),
 			newImageTreeCommand(a), newUntagCommand(a),
 		},

@@ -216,19 +216,21 @@ func (a *app) runImageProgram(ctx context.Context, args []string) (string, error
 	return out.String(), err
 }
 
-// imageProgram is proa-image: beside proa as built, or in libexec as installed.
-func imageProgram() (string, error) {
+func imageProgram() (string, error) { return program("proa-image") }
+
+// program is one of proa's own: beside proa as built, or in libexec as installed.
+func program(name string) (string, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return "", fmt.Errorf("finding proa itself: %w", err)
 	}
 	dir := filepath.Dir(self)
-	for _, p := range []string{filepath.Join(dir, "proa-image"), filepath.Join(dir, "..", "libexec", "proa", "proa-image")} {
+	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "proa", name)} {
 		if _, err := os.Stat(p); err == nil {
 			return filepath.Clean(p), nil
 		}
 	}
-	return "", fmt.Errorf("proa-image is neither beside %s nor in ../libexec/proa: install proa whole, with `make install`", self)
+	return "", fmt.Errorf("%s is neither beside %s nor in ../libexec/proa: install proa whole, with `make install`", name, self)
 }
 
 // cidFile is a file made before the container, so that nothing is made when it can't be.

@@ -78,7 +78,7 @@ func ask(program string) (manual.Command, error) {
 	return c, nil
 }
 
-// describe is proa's tree, with the options of the commands that proa-image carries out.
+// describe is proa's tree, with the options of the commands that proa-image and proa-build carry out.
 func describe(bin string) (manual.Command, error) {
 	proa, err := ask(filepath.Join(bin, "proa"))
 	if err != nil {
@@ -88,10 +88,17 @@ func describe(bin string) (manual.Command, error) {
 	if err != nil {
 		return proa, err
 	}
-	fill(proa.Commands, image.Commands)
+	build, err := ask(filepath.Join(bin, "proa-build"))
+	if err != nil {
+		return proa, err
+	}
+	fill(proa.Commands, slices.Concat(image.Commands, build.Commands))
 	for i := range proa.Commands {
-		if proa.Commands[i].Name == "image" {
-			fill(proa.Commands[i].Commands, image.Commands)
+		switch proa.Commands[i].Name {
+		case "image":
+			fill(proa.Commands[i].Commands, slices.Concat(image.Commands, build.Commands))
+		case "builder", "buildx":
+			fill(proa.Commands[i].Commands, build.Commands)
 		}
 	}
 	return proa, nil

@@ -23,10 +23,15 @@ type Layer struct {
 var layers = []Layer{
 	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual", "internal/outfile"}, "the command line may use every package below it"},
 	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual", "internal/outfile"}, "the command line of what links image transport"},
+	{"cmd/proa-build", []string{"build", "libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line of what links BuildKit"},
 	{"cmd/proa-runtime", []string{"libpod/initbin", "libpod/rootless", "oci", "internal/argv", "internal/manual"}, "the OCI runtime knows no engine and no store"},
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},
+	{"build", []string{"libpod/rootless", "libpod/tree", "image", "storage", "oci"}, "a build knows layers and images, and no containers"},
+	{"build/frontend", []string{"build", "libpod/tree"}, "the frontend knows a solver of LLB, and not which"},
+	{"build/edit", []string{"libpod/tree", "storage"}, "file actions know trees, and neither graphs nor images"},
+	{"build/sandbox", []string{"libpod/rootless", "libpod/tree", "oci"}, "what runs a command knows neither layers nor LLB"},
 	{"image", []string{"storage"}, "images know neither containers nor the engine"},
 	{"storage", nil, "wraps containers/storage and knows nothing above it"},
 	{"oci", []string{"libpod/initbin", "storage/overlay"}, "the runtime works from a bundle alone, the init that initbin holds and a mount's parameters"},
@@ -35,7 +40,7 @@ var layers = []Layer{
 	{"internal/outfile", nil, "files alone"},
 	{"internal/manual", nil, "the command tree alone"},
 	{"tests", nil, "end-to-end tests drive built binaries and may not call what they test"},
-	{"hack", []string{"cmd", "libpod", "image", "storage", "oci", "internal/manual"}, "developers' programs"},
+	{"hack", []string{"build", "cmd", "libpod", "image", "storage", "oci", "internal/manual"}, "developers' programs"},
 }
 
 // Ban is an import, direct or not, that a program must not have.
@@ -49,7 +54,9 @@ type Ban struct {
 var bans = []Ban{
 	{"cmd/proa", "go.podman.io/image", "image transport costs 4 ms at each start; it belongs to proa-image"},
 	{"cmd/proa", "github.com/containers/image", "image transport belongs to proa-image"},
-	{"cmd/proa", "github.com/moby/buildkit", "building belongs to proa-image"},
+	{"cmd/proa", "github.com/moby/buildkit", "building belongs to proa-build"},
+	{"cmd/proa", Module + "/build", "building belongs to proa-build"},
+	{"cmd/proa-image", "github.com/moby/buildkit", "building costs 10 ms at each start; it belongs to proa-build"},
 	{"cmd/proa", "google.golang.org/grpc", "no engine of one process speaks gRPC"},
 	{"cmd/proa", "go.opentelemetry.io", "no telemetry"},
 	{"cmd/proa", "github.com/russross/blackfriday", "1 ms at each start; the tag urfave_cli_no_docs drops it"},

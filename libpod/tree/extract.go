@@ -197,6 +197,15 @@ func removeTree(parent int, base string) error {
 	return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
 }
 
+// Remove removes a file by its name in a directory, and if it is a directory all that is in it; no link is followed.
+func Remove(parent *os.File, base string) error {
+	err := unix.Unlinkat(int(parent.Fd()), base, 0)
+	if err == unix.EISDIR || err == unix.EPERM && isDir(int(parent.Fd()), base) {
+		return removeTree(int(parent.Fd()), base)
+	}
+	return err
+}
+
 func isDir(parent int, base string) bool {
 	var st unix.Stat_t
 	return unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR

@@ -27,7 +27,10 @@ type Node struct {
 	Same     string // the Name of an earlier node that this is a further name of
 	Rdev     uint64
 	Xattrs   map[string]string
-	Content  io.Reader // of a regular file: an *os.File when it is one
+	Content  io.Reader    // of a regular file: an *os.File when it is one
+	Stat     *unix.Stat_t // of a file that was walked to
+	Passed   bool         // a directory that is not picked, while something in it may be
+	Empty    bool         // a directory that is picked without what is in it
 }
 
 // Type is the node's S_IFMT bits.

@@ -16,15 +16,27 @@ import (
 type walker struct {
 	sink  Sink
 	warn  func(error)
+	pick  Pick
 	links map[inode]string // the names of files that have several
 	dev   uint64           // of the last directory
 }
+
+// Pick tells what of a tree is taken: the file itself, and, of a directory, what is in it.
+type Pick func(name string, dir bool) (take, enter bool, err error)
+
+// All is the Pick of a whole tree.
+func All(string, bool) (take, enter bool, err error) { return true, true, nil }
 
 type inode struct{ dev, ino uint64 }
 
 // Walk puts into sink the tree whose top is the file behind the handle top, under the given name. Sockets, which no tree
 // can hold, are left out with a word to warn. Names of one directory come in order.
 func Walk(ctx context.Context, top *os.File, name string, sink Sink, warn func(error)) error {
+	return WalkSome(ctx, top, name, All, sink, warn)
+}
+
+// WalkSome is Walk of what is picked.
+func WalkSome(ctx context.Context, top *os.File, name string, pick Pick, sink Sink, warn func(error)) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(int(top.Fd()), &fs); err == nil && kernelFS(int64(fs.Type)) {
 		return fmt.Errorf("reading %q: %w", name, ErrKernelFile)
@@ -33,7 +45,7 @@ func Walk(ctx context.Context, top *os.File, name string, sink Sink, warn func(e
 	if err := unix.Fstat(int(top.Fd()), &st); err != nil {
 		return fmt.Errorf("reading %q: %w", name, err)
 	}
-	w := &walker{sink: sink, warn: warn, links: map[inode]string{}, dev: uint64(st.Dev)}
+	w := &walker{sink: sink, warn: warn, pick: pick, links: map[inode]string{}, dev: uint64(st.Dev)}
 	return w.visit(ctx, int(top.Fd()), name)
 }
 
@@ -60,7 +72,11 @@ func (w *walker) visit(ctx context.Context, fd int, name string) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("reading %q: %w", name, err)
 	}
-	n := &Node{Name: name, Mode: st.Mode, UID: st.Uid, GID: st.Gid, ModTime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Rdev: uint64(st.Rdev)}
+	n := &Node{Name: name, Mode: st.Mode, UID: st.Uid, GID: st.Gid, ModTime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Rdev: uint64(st.Rdev), Stat: &st}
+	take, enter, err := w.pick(name, n.Type() == unix.S_IFDIR)
+	if err != nil || !take && (!enter || n.Type() != unix.S_IFDIR) {
+		return err
+	}
 	if n.Type() != unix.S_IFDIR && st.Nlink > 1 {
 		id := inode{uint64(st.Dev), st.Ino}
 		if n.Same = w.links[id]; n.Same != "" {
@@ -68,6 +84,7 @@ func (w *walker) visit(ctx context.Context, fd int, name string) error {
 		}
 		w.links[id] = name
 	}
+	n.Passed, n.Empty = !take, !enter
 	switch n.Type() {
 	case unix.S_IFREG, unix.S_IFDIR:
 		if dev := uint64(st.Dev); dev != w.dev { // something is mounted here
@@ -113,7 +130,7 @@ func (w *walker) open(ctx context.Context, fd int, n *Node, size int64) error {
 		n.Size, n.Content = size, f
 		return w.sink.Put(ctx, n)
 	}
-	if err := w.sink.Put(ctx, n); err != nil {
+	if err := w.sink.Put(ctx, n); err != nil || n.Empty {
 		return err
 	}
 	names, err := f.Readdirnames(-1)

@@ -1,4 +1,6 @@
-package libpod
+// Package skeleton owns the directory that lies beneath the root of every container and of every step of a build. It runs
+// in proa and proa-build, as uid 0 of the user's namespace or as root.
+package skeleton
 
 import (
 	"fmt"
@@ -6,22 +8,22 @@ import (
 	"path/filepath"
 )
 
-// skeleton is a directory beneath every container's root that has what its mounts are attached to, in case the image
+// Dir is a directory beneath every container's root that has what its mounts are attached to, in case the image
 // does not: the init would have to make it in the container's layer, at several times the price. It plays the part of
 // Docker's init layer, and is read-only to all that have it.
-func (e *Engine) skeleton() (string, error) {
-	dir := filepath.Join(e.paths.DataDir, "skeleton-1") // other contents get another number
+func Dir(dataDir string) (string, error) {
+	dir := filepath.Join(dataDir, "skeleton-1") // other contents get another number
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
-	if err := makeSkeleton(dir); err != nil {
+	if err := create(dir); err != nil {
 		return "", fmt.Errorf("making the directory beneath containers' roots: %w", err)
 	}
 	return dir, nil
 }
 
-// makeSkeleton makes it under another name first: it is there whole, or not.
-func makeSkeleton(dir string) error {
+// create makes it under another name first: it is there whole, or not.
+func create(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return err
 	}
