@@ -167,12 +167,38 @@ func (s *Store) Flatten(ctx context.Context, base, top string, o StageOptions) (
 	if err != nil {
 		return Layer{}, fmt.Errorf("compare layers %q and %q: %w", base, top, translate(err))
 	}
-	defer r.Close()
-	l, _, err := s.lib.PutLayer(stringid.GenerateRandomID(), base, []string{o.Name}, "", false, nil, &contextReader{ctx, r})
+	// The difference is read under the lock that adding a layer takes.
+	file, err := s.spool(&contextReader{ctx, r})
+	if err = errors.Join(err, r.Close()); err != nil {
+		return Layer{}, fmt.Errorf("compare layers %q and %q: %w", base, top, err)
+	}
+	defer file.Close()
+	l, _, err := s.lib.PutLayer(stringid.GenerateRandomID(), base, []string{o.Name}, "", false, nil, file)
 	if err != nil {
 		return Layer{}, fmt.Errorf("add a layer: %w", translate(err))
 	}
 	return newLayer(l), nil
+}
+
+// spool is what r has, in a file without a name, at its beginning.
+func (s *Store) spool(r io.Reader) (*os.File, error) {
+	dir, drop, err := s.Workspace()
+	if err != nil {
+		return nil, err
+	}
+	defer drop()
+	f, err := os.CreateTemp(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	if _, err = io.Copy(f, r); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // Workspace is a directory on the store's file system; drop removes it, or the next Sweep when the process was killed.

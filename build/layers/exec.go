@@ -24,6 +24,7 @@ func supportedExec(op *pb.ExecOp) error {
 		switch {
 		case m.Dest == "/" && (m.Output != 0 || m.MountType != pb.MountType_BIND):
 			return errors.New("a command whose root is not its only output is not supported")
+		case m.MountType == pb.MountType_SECRET || m.MountType == pb.MountType_SSH:
 		case m.Dest != "/" && m.Output != -1:
 			return fmt.Errorf("the mount at %q is an output of the command, which is not supported; only its root is", m.Dest)
 		}

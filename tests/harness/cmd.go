@@ -109,6 +109,13 @@ func (c *Cmd) OK(t testing.TB) Result {
 	return c.Want(t, 0)
 }
 
+// OKWith is OK with a text as standard input.
+func (c *Cmd) OKWith(t testing.TB, text string) Result {
+	t.Helper()
+	c.Stdin = strings.NewReader(text)
+	return c.OK(t)
+}
+
 // Want runs the command and fails the test unless it exits with code.
 func (c *Cmd) Want(t testing.TB, code int) Result {
 	t.Helper()
