@@ -116,7 +116,11 @@ func (g *repository) fetch(ctx context.Context, ref string) (string, error) {
 	if strings.HasPrefix(ref, "-") {
 		return "", fmt.Errorf("invalid reference %q", ref)
 	}
-	_, err := g.run(ctx, append(git, "fetch", "--quiet", "--force", "--no-tags", "--depth=1", g.url, ref+":refs/proa/fetched")...)
+	fetch := append(git, "fetch", "--quiet", "--force", "--no-tags", g.url, ref+":refs/proa/fetched")
+	_, err := g.run(ctx, append(fetch, "--depth=1")...)
+	if err != nil && strings.Contains(err.Error(), "shallow") { // a plain web server gives whole histories alone
+		_, err = g.run(ctx, fetch...)
+	}
 	if err != nil && commitID.MatchString(ref) { // not every server gives a commit by its id
 		_, err = g.run(ctx, append(git, "fetch", "--quiet", "--force", "--tags", g.url, "+refs/heads/*:refs/heads/*")...)
 		if err == nil {

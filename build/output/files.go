@@ -50,6 +50,13 @@ func toFile(dest string, out io.Writer, f func(io.Writer) error) error {
 	if dest == "-" {
 		return f(out)
 	}
+	if st, err := os.Stat(dest); err == nil && !st.Mode().IsRegular() && !st.IsDir() { // a pipe, or /dev/null
+		file, err := os.OpenFile(dest, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("opening the output's file: %w", err)
+		}
+		return errors.Join(f(file), file.Close())
+	}
 	tmp := dest + ".proa-new"
 	file, err := os.Create(tmp)
 	if err != nil {

@@ -152,7 +152,14 @@ func lookupFlag(flags []cli.Flag, name string) cli.Flag {
 	return nil
 }
 
+// isBool tells whether a flag takes no value, or one only behind an equals sign.
 func isBool(f cli.Flag) bool {
-	_, ok := unnamed(f).(*cli.BoolFlag)
-	return ok
+	switch f := unnamed(f).(type) {
+	case *cli.BoolFlag:
+		return true
+	case *cli.GenericFlag:
+		b, ok := f.Value.(interface{ IsBoolFlag() bool })
+		return ok && b.IsBoolFlag()
+	}
+	return false
 }
