@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/moby/sys/userns"
 	cs "go.podman.io/storage"
 	drivers "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/archive"
+	"go.podman.io/storage/pkg/chrootarchive"
 	"go.podman.io/storage/pkg/stringid"
 	"golang.org/x/sys/unix"
 
@@ -157,48 +159,50 @@ func (s *Store) Scratch(id string) (root *os.File, drop func() error, err error)
 	return root, func() error { st.close(); return nil }, nil
 }
 
-// Flatten makes one layer on base of what top's files are otherwise than base's; base is beneath top, or empty.
+// Flatten makes one layer on base, which is beneath top or empty, of the layers between. They are applied one after another,
+// in a child process chrooted there, to a mount that is attached meanwhile: the process has a mount namespace of its own.
 func (s *Store) Flatten(ctx context.Context, base, top string, o StageOptions) (Layer, error) {
 	if l, err := s.NamedLayer(o.Name); err == nil {
 		return l, nil
 	}
-	plain := archive.Uncompressed
-	r, err := s.lib.Diff(base, top, &cs.DiffOptions{Compression: &plain})
+	chain, err := s.Chain(top)
 	if err != nil {
-		return Layer{}, fmt.Errorf("compare layers %q and %q: %w", base, top, translate(err))
+		return Layer{}, err
 	}
-	// The difference is read under the lock that adding a layer takes.
-	file, err := s.spool(&contextReader{ctx, r})
-	if err = errors.Join(err, r.Close()); err != nil {
-		return Layer{}, fmt.Errorf("compare layers %q and %q: %w", base, top, err)
+	for i := range chain {
+		if chain[i].ID == base {
+			chain = chain[i+1:]
+			break
+		}
 	}
-	defer file.Close()
-	l, _, err := s.lib.PutLayer(stringid.GenerateRandomID(), base, []string{o.Name}, "", false, nil, file)
-	if err != nil {
-		return Layer{}, fmt.Errorf("add a layer: %w", translate(err))
-	}
-	return newLayer(l), nil
+	return s.Stage(ctx, base, o, func(root *os.File) (err error) {
+		dir, drop, err := s.Workspace()
+		if err != nil {
+			return err
+		}
+		defer drop()
+		if err := unix.MoveMount(int(root.Fd()), "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("attach a layer's mount: %w", err)
+		}
+		defer func() { err = errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH)) }()
+		for _, l := range chain {
+			if err := s.apply(ctx, dir, l.ID); err != nil {
+				return fmt.Errorf("apply layer %q: %w", l.ID, err)
+			}
+		}
+		return nil
+	})
 }
 
-// spool is what r has, in a file without a name, at its beginning.
-func (s *Store) spool(r io.Reader) (*os.File, error) {
-	dir, drop, err := s.Workspace()
+// apply changes the files in dir as a layer does.
+func (s *Store) apply(ctx context.Context, dir, id string) error {
+	plain := archive.Uncompressed
+	r, err := s.lib.Diff("", id, &cs.DiffOptions{Compression: &plain})
 	if err != nil {
-		return nil, err
+		return translate(err)
 	}
-	defer drop()
-	f, err := os.CreateTemp(dir, "")
-	if err != nil {
-		return nil, err
-	}
-	if _, err = io.Copy(f, r); err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	_, err = chrootarchive.ApplyUncompressedLayer(dir, &contextReader{ctx, r}, &archive.TarOptions{InUserNS: userns.RunningInUserNS()})
+	return errors.Join(err, r.Close())
 }
 
 // Workspace is a directory on the store's file system; drop removes it, or the next Sweep when the process was killed.

@@ -97,7 +97,7 @@ var buildCases = []built{
 	{name: "unknown flag", file: "FROM base\nCOPY --chwon=1 a /a\n", files: map[string]string{"a": "A"}, fails: "chwon\nchown"},
 	{name: "empty Dockerfile", file: "\n", fails: "Dockerfile"},
 	{name: "two commands", file: "FROM base\nCMD true\nCMD false\n", log: "MultipleInstructionsDisallowed"},
-	{name: "squash", file: "FROM base\nRUN echo 1 > /1 && rm /etc/notexec\nRUN rm /1; echo 2 > /2\n", args: []string{"--squash"}, tree: "2 \"2\"\n!1 \"1\"\n!etc/notexec", conf: "squashed"},
-	{name: "squash all", file: "FROM base\nRUN echo 1 > /1\nRUN rm /1; echo 2 > /2\n", args: []string{"--squash-all"}, tree: "2 \"2\"\n!1 \"1\""},
+	{name: "squash", file: "FROM base\nRUN echo 1 > /1 && rm /etc/notexec\nRUN rm /1; echo 2 > /2\n", args: []string{"--squash"}, tree: "2 \"2\"\n!1 \"1\"\n!etc/notexec\n0644 0:0 etc/group \"root:x:0:\\nalice:x:1000:\\naudio:x:29:alice\"", conf: "squashed"},
+	{name: "squash all", file: "FROM base\nRUN echo 1 > /1\nRUN rm /1; echo 2 > /2\n", args: []string{"--squash-all"}, tree: "2 \"2\"\n!1 \"1\"\netc/notexec \"data\"\n0700 0:0 root/\n0755 1000:1000 home/alice/"},
 	{name: "build context", file: "FROM other\nCOPY --from=more x /x\n", args: []string{"--build-context", "other=docker-image://base", "--build-context", "more=more"}, files: map[string]string{"more/x": "X"}, tree: `x "X"`},
 }
