@@ -178,6 +178,9 @@ func TestBuildInputs(t *testing.T) {
 	want("ADD with a checksum", add("ADD --checksum="+harness.Digest([]byte("remote"))+" --chmod=644 "+srv.URL+"/file /x"), "remote")
 	refused(t, add("ADD --checksum="+harness.Digest([]byte("other"))+" "+srv.URL+"/file /x"), 1, harness.Digest([]byte("remote")), "expected")
 	refused(t, add("ADD "+srv.URL+"/none /x"), 1, "/none", "404")
+	refused(t, e.Proa("build", "--memory", "1g", dir), 125, "--memory is not supported yet")
+	refused(t, e.Proa("build", "--cache-from=type=local,src=x", dir), 125, "--cache-from is not supported yet")
+	refused(t, e.Proa("build", "--taget", "x", dir), 125, "taget")
 	for name, c := range map[string][]string{
 		"no such directory": {"build", dir + "/none"}, "no Dockerfile": {"build", dir + "/d"}, "no context": {"build"}, "two contexts": {"build", dir, dir},
 		"a file": {"build", dir + "/a"}, "twice standard input": {"build", "-f", "-", "-"}, "no such --file": {"build", "-f", "none", dir},

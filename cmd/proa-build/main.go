@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/sirupsen/logrus"
@@ -63,10 +65,24 @@ func newApp(a *app) *cli.App {
 	for _, c := range out.Commands {
 		c.HideHelpCommand = true
 		c.OnUsageError = func(c *cli.Context, err error, _ bool) error {
-			return fmt.Errorf("%w; see `proa build --help`", err)
+			return usage(err)
 		}
 	}
 	return out
+}
+
+// absent are options of Docker, Buildx and Podman that are not there yet.
+var absent = strings.Fields("annotation attest builder cache-from cache-to cap-add cap-drop cgroup-parent cpu-period cpu-quota cpu-shares cpus " +
+	"cpuset-cpus cpuset-mems cw device dns dns-option dns-search env http-proxy identity-label ignorefile inherit-labels isolation layer-label " +
+	"layers logfile manifest memory memory-swap os-feature os-version policy provenance push retry retry-delay sbom security-opt unsetenv userns volume")
+
+// usage names an option that users of those programs know, and any other as unknown.
+func usage(err error) error {
+	_, name, _ := strings.Cut(err.Error(), "flag provided but not defined: -")
+	if name = strings.TrimLeft(name, "-"); slices.Contains(absent, name) {
+		return fmt.Errorf("--%s is not supported yet; see docs/build.md for what is", name)
+	}
+	return fmt.Errorf("%w; see `proa build --help`", err)
 }
 
 func main() {
