@@ -171,6 +171,9 @@ func Put(s *storage.Store, o PutOptions) (*Image, error) {
 	rec, err := s.CreateImage(storage.NewImage{ID: id, TopLayer: o.TopLayer, Manifest: manifest, Config: o.Config, Created: o.Created})
 	if errors.Is(err, storage.ErrExists) {
 		rec, err = s.Image(id)
+		if err == nil && rec.Digest != digest.FromBytes(manifest) { // the other format's
+			err = s.SetManifest(id, manifest)
+		}
 	}
 	if err == nil && len(o.Names) > 0 {
 		if err = s.AddNames(id, o.Names); err == nil {

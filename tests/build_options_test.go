@@ -113,6 +113,28 @@ func TestBuildOutputs(t *testing.T) {
 	}
 }
 
+// TestBuildInterop: other tools read the image, which checks every digest in it, in the format that was asked for last.
+func TestBuildInterop(t *testing.T) {
+	harness.Requires(t, "skopeo", "newuidmap")
+	e, dir := builder(t, "FROM base\nRUN mkdir -p /d/e && echo 1 > /d/e/1 && ln /d/e/1 /d/same && rm -r /home && chown 5:6 /d && mkfifo /d/fifo\nRUN rm -r /d/e && mkdir /d/e && echo 2 > /d/e/2\nCOPY --link a /linked/\n")
+	conf := e.WriteFile(t, filepath.Join(e.TempDir(t), "storage.conf"), fmt.Sprintf(
+		"[storage]\ndriver = \"overlay\"\nrunroot = %q\ngraphroot = %q\n", e.Runtime+"/containers", filepath.Join(e.Home, ".local/share/containers/storage")), 0o644)
+	e.Extra = append(slices.Clone(e.Extra), "CONTAINERS_STORAGE_CONF="+conf)
+	for format, want := range map[string]string{"docker": "application/vnd.docker.distribution.manifest.v2+json", "oci": "application/vnd.oci.image.manifest.v1+json"} {
+		e.Proa("build", "-q", "--format", format, "-t", "made", dir).OK(t)
+		source := "containers-storage:localhost/made:latest"
+		if raw := e.Command("skopeo", "inspect", "--raw", source).OK(t).Stdout; !strings.Contains(raw, want) {
+			t.Errorf("--format %s makes %s", format, raw)
+		}
+		tar := filepath.Join(e.TempDir(t), "out.tar")
+		e.Command("skopeo", "copy", "-q", source, format+"-archive:"+tar+":localhost/copy:1").OK(t)
+		other := env.Fresh(t)
+		other.Proa("load", "-i", tar).OK(t)
+		equal(t, format+" copied and loaded", other.Proa("run", "--rm", "--network=none", "localhost/copy:1", "sh", "-c",
+			"cd /d; cat same e/* /linked/a; stat -c %u:%g .; ls -d /home 2>/dev/null || echo gone; test -p fifo && echo fifo").OK(t).Out(), "1\n2\nA5:6\ngone\nfifo")
+	}
+}
+
 func TestBuildReproducible(t *testing.T) {
 	e, dir := builder(t, "FROM base\nRUN echo 1 > /1 && mkdir /made\nCOPY . /c\nWORKDIR /w\n")
 	build := func(e *harness.Env, args ...string) string {

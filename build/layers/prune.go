@@ -52,6 +52,24 @@ func Prune(ctx context.Context, s *storage.Store, o PruneOptions) (int64, error)
 	return freed, nil
 }
 
+// What a build leaves of the cache when it ends: nothing that was not used for keepAge, and no more than keepSize.
+const (
+	keepAge  = 30 * 24 * time.Hour
+	keepSize = 20 << 30
+)
+
+// collect prunes what is old, or too much. While another build runs it is left to that one.
+func (c *cache) collect(ctx context.Context) error {
+	if unix.Flock(int(c.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	_, err := c.pruneLayers(ctx, PruneOptions{Age: keepAge})
+	if err == nil {
+		_, err = c.pruneLayers(ctx, PruneOptions{Keep: keepSize})
+	}
+	return err
+}
+
 // entry is a layer of the cache.
 type entry struct {
 	storage.Layer

@@ -81,8 +81,10 @@ func New(ctx context.Context, o Options) (*Solver, error) {
 	return s, nil
 }
 
-// Close keeps what was learned of files for the next build.
-func (s *Solver) Close() error { return errors.Join(s.files.save(), s.cache.close()) }
+// Close keeps what was learned of files for the next build, and drops what is old of the cache.
+func (s *Solver) Close(ctx context.Context) error {
+	return errors.Join(s.files.save(), s.cache.collect(ctx), s.cache.close())
+}
 
 // Solve implements build.Solver.
 func (s *Solver) Solve(_ context.Context, def *pb.Definition) (build.Result, error) {

@@ -86,7 +86,7 @@ func (o *buildOptions) build(ctx context.Context, a *app, s *storage.Store, show
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, solver.Close()) }()
+	defer func() { err = errors.Join(err, solver.Close(ctx)) }()
 	res, err := frontend.Run(ctx, solver, o.frontend(in), show.tell)
 	if err != nil {
 		return err

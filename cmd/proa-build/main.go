@@ -17,6 +17,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/internal/manual"
@@ -90,6 +91,7 @@ func main() {
 		return
 	}
 	logrus.SetOutput(io.Discard) // the libraries log what they also return
+	unix.Umask(0o022)            // the user's is no part of what is built
 	debug.SetGCPercent(100)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up; the next build does that then
