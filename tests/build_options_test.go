@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -373,4 +374,30 @@ func TestBuildQuestions(t *testing.T) {
 	if got := e.Proa("build", "--progress=rawjson", "--no-cache", dir).OK(t).Stderr; !json.Valid([]byte(lines(got)[0])) {
 		t.Errorf("--progress=rawjson: %s", got)
 	}
+}
+
+// TestBuildKilled kills builds at moments that go through all of one: the store is sound each time, and the next build works.
+func TestBuildKilled(t *testing.T) {
+	e, dir := builder(t, "FROM base AS one\nRUN echo 1 > /1\nCOPY . /c\nFROM base\nRUN --mount=type=cache,target=/k echo 2 > /k/2\nCOPY --link --from=one /c /c\nRUN rm -r /c/d && echo 3 > /3\n")
+	const kills = 12
+	for n := range kills {
+		cmd := e.Proa("build", "--no-cache", "-q", "-t", "killed", dir).Exec(context.Background())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// Each time a little later: how late counts for nothing but for where it dies.
+		time.Sleep(time.Duration(n*n) * 3 * time.Millisecond)
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	}
+	harness.Eventually(t, "no step runs", func() bool {
+		return !slices.ContainsFunc(e.Processes(), func(p harness.Process) bool { return e.Owns(p) && strings.Contains(p.String(), "reap-session") })
+	})
+	id := e.Proa("build", "-q", "-t", "killed", dir).OK(t).Out()
+	equal(t, "the image", catIn(t, e, id, "/3")+catIn(t, e, id, "/c/a"), "3A")
+	e.Proa("system", "check").OK(t)
+	builtNothingElse(t, e)
+	e.Proa("rmi", "-f", "killed").OK(t)
+	e.Proa("builder", "prune").OK(t)
+	e.Proa("system", "check", "--max", "0").OK(t)
 }
