@@ -106,6 +106,9 @@ func TestBuildOutputs(t *testing.T) {
 		}
 		equal(t, "the image of "+kind, catIn(t, other, "localhost/kept/"+kind+":1", "/d/x"), "X")
 	}
+	e.Command("sh", "-c", "mkdir $0 && tar -xf $1 -C $0", file("layout"), file("oci.tar")).OK(t)
+	of := e.Proa("build", "-q", "--build-context", "lay=oci-layout://"+file("layout")+":localhost/kept/oci:1", "-").OKWith(t, "FROM lay\nRUN cat /d/same > /got\n").Out()
+	equal(t, "on an OCI layout", catIn(t, e, of, "/got"), "X")
 	if got := e.Proa("build", "-q", "-o", "-", dir).OK(t).Stdout; !strings.Contains(got, "ustar") {
 		t.Error("-o - writes no tar archive")
 	}
@@ -203,6 +206,9 @@ func TestBuildInputs(t *testing.T) {
 	refused(t, add("ADD "+srv.URL+"/none /x"), 1, "/none", "404")
 	refused(t, e.Proa("build", "--memory", "1g", dir), 125, "--memory is not supported yet")
 	refused(t, e.Proa("build", "--cache-from=type=local,src=x", dir), 125, "--cache-from is not supported yet")
+	refused(t, e.Proa("build", "--sbom=true", dir), 125, "attestations")
+	refused(t, e.Proa("build", "--layers=false", dir), 125, "--squash")
+	e.Proa("build", "-q", "--provenance=false", "--sbom", "false", "--rm", "--layers", dir).OK(t)
 	refused(t, e.Proa("build", "--taget", "x", dir), 125, "taget")
 	for name, c := range map[string][]string{
 		"no such directory": {"build", dir + "/none"}, "no Dockerfile": {"build", dir + "/d"}, "no context": {"build"}, "two contexts": {"build", dir, dir},

@@ -142,7 +142,14 @@ func (c *Copy) walk(ctx context.Context, s *source, sink tree.Sink) error {
 		return take, enter, nil
 	}
 	h := &holder{sink: sink, copy: c}
-	return tree.WalkSome(ctx, s.File, ".", pick, h, c.Warn)
+	err = tree.WalkSome(ctx, s.File, ".", pick, h, c.Warn)
+	switch {
+	case err != nil && errors.Is(err, os.ErrPermission) && c.From.Owner != nil: // of the client
+		return fmt.Errorf("copying %q: %w; make it readable, or leave it out by the ignore file", "/"+s.name, err)
+	case err != nil:
+		return fmt.Errorf("copying %q: %w", "/"+s.name, err)
+	}
+	return nil
 }
 
 // holder keeps directories back that are not picked until something in them is.

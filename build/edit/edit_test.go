@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/libpod/tree"
@@ -283,6 +284,35 @@ func FuzzGlob(f *testing.F) {
 		slices.Sort(sorted)
 		if len(slices.Compact(sorted)) != len(names) {
 			t.Fatalf("%q names one twice: %q", pattern, names)
+		}
+	})
+}
+
+// FuzzIgnore: whatever an ignore file says, a directory that is not looked into has nothing in it that is to be taken.
+func FuzzIgnore(f *testing.F) {
+	for _, s := range []string{"*\n!d/x\n", "d\n!d/sub/y", "**/y\n# no\n", "/d/\n!/d/x", "!\n", "[\n", "\xff*"} {
+		f.Add(s)
+	}
+	paths := []string{"a", "d/x", "d/sub/y", "e/f/g/h"}
+	f.Fuzz(func(t *testing.T, text string) {
+		patterns, err := ignorefile.ReadAll(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		from := From{}
+		if from.Hide, err = patternmatcher.New(patterns); err != nil {
+			return
+		}
+		for _, p := range paths {
+			take, _, err := from.pick(p, false)
+			if err != nil {
+				return
+			}
+			for dir := filepath.Dir(p); dir != "."; dir = filepath.Dir(dir) {
+				if _, enter, err := from.pick(dir, true); err == nil && take && !enter {
+					t.Errorf("%q: %s is taken, and %s not looked into", patterns, p, dir)
+				}
+			}
 		}
 	})
 }

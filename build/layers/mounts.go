@@ -73,9 +73,15 @@ func (m *mounter) bind(source, target string, readonly bool) {
 }
 
 // attach mounts a detached mount in the command's directory, in this process's own mount namespace.
-func (m *mounter) attach(f *os.File) (string, error) {
+func (m *mounter) attach(f *os.File, dir bool) (string, error) {
 	at := m.path()
-	if err := os.Mkdir(at, 0o755); err != nil {
+	var err error
+	if dir {
+		err = os.Mkdir(at, 0o755)
+	} else {
+		err = os.WriteFile(at, nil, 0o644)
+	}
+	if err != nil {
 		return "", err
 	}
 	if err := unix.MoveMount(int(f.Fd()), "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
@@ -108,11 +114,11 @@ func (m *mounter) files(ctx context.Context, mount *pb.Mount) error {
 		return err
 	}
 	defer f.Close()
-	at, err := m.attach(f)
+	at, err := m.attach(f, true)
 	if err != nil {
 		return err
 	}
-	source, err := within(at, mount.Selector)
+	source, err := m.part(at, mount.Selector)
 	if err != nil {
 		return err
 	}
@@ -120,23 +126,34 @@ func (m *mounter) files(ctx context.Context, mount *pb.Mount) error {
 	return nil
 }
 
-// within is the real path of a part of a tree that is mounted at a path; no symbolic link leads out.
-func within(at, part string) (string, error) {
+// part mounts a part of the files at a path in the command's directory and returns where. No symbolic link leads out of them:
+// the part is looked up and mounted through a handle, since another command may change a cache's files meanwhile.
+func (m *mounter) part(at, part string) (string, error) {
 	root, err := os.OpenFile(at, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return "", err
 	}
 	defer root.Close()
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	if part == "" {
 		part = "/"
 	}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(int(root.Fd()), part, &how)
 	if err != nil {
 		return "", fmt.Errorf("looking up the source %q: %w", part, err)
 	}
 	defer unix.Close(fd)
-	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", err
+	}
+	clone, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return "", fmt.Errorf("mounting the source %q: %w", part, err)
+	}
+	f := os.NewFile(uintptr(clone), part)
+	defer f.Close()
+	return m.attach(f, st.Mode&unix.S_IFMT == unix.S_IFDIR)
 }
 
 func (m *mounter) tmpfs(mount *pb.Mount) error {
@@ -169,7 +186,7 @@ func (m *mounter) cache(ctx context.Context, mount *pb.Mount) error {
 			return err
 		}
 	}
-	source, err := within(files, mount.Selector)
+	source, err := m.part(files, mount.Selector)
 	if err != nil {
 		return err
 	}

@@ -226,8 +226,11 @@ func (in *inputs) named(c namedContext) error {
 func (in *inputs) layout(c namedContext, key, path string) error {
 	dir, digest, _ := strings.Cut(path, "@")
 	tag := ""
-	if i := strings.LastIndexByte(dir, ':'); i > strings.LastIndexByte(dir, '/') {
-		dir, tag = dir[:i], dir[i+1:]
+	for i := range dir { // a name may have colons, and a directory too
+		if dir[i] == ':' && exists(filepath.Join(dir[:i], "index.json")) {
+			dir, tag = dir[:i], dir[i+1:]
+			break
+		}
 	}
 	if digest == "" {
 		var err error

@@ -62,8 +62,12 @@ func buildFlags() []cli.Flag {
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "format", Value: "oci", Usage: "`FORMAT` of the image: oci or docker"},
+		&cli.BoolFlag{Name: "layers", Value: true, Usage: "keep every step's layer for the next builds, which is done in any case"},
 		&cli.BoolFlag{Name: "load", Usage: "put the image into the store, which is done anyway"},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "what to make: `type=image|local|tar|oci|docker[,dest=PATH]`, or a directory"},
+		&cli.StringFlag{Name: "provenance", Usage: "only `false`: no attestation is made"},
+		&cli.BoolFlag{Name: "rm", Value: true, Usage: "leave no container of a step, which is done in any case"},
+		&cli.StringFlag{Name: "sbom", Usage: "only `false`: no attestation is made"},
 		&cli.StringFlag{Name: "source-date-epoch", Usage: "`SECONDS` since 1970 that no file and time of the image is younger than", EnvVars: []string{"SOURCE_DATE_EPOCH"}},
 		&cli.BoolFlag{Name: "squash", Usage: "make one layer of those that the build adds"},
 		&cli.BoolFlag{Name: "squash-all", Usage: "make one layer of all"},

@@ -75,7 +75,7 @@ func newApp(a *app) *cli.App {
 // absent are options of Docker, Buildx and Podman that are not there yet.
 var absent = strings.Fields("annotation attest builder cache-from cache-to cap-add cap-drop cgroup-parent cpu-period cpu-quota cpu-shares cpus " +
 	"cpuset-cpus cpuset-mems cw device dns dns-option dns-search env http-proxy identity-label ignorefile inherit-labels isolation layer-label " +
-	"layers logfile manifest memory memory-swap os-feature os-version policy provenance push retry retry-delay sbom security-opt unsetenv userns volume")
+	"logfile manifest memory memory-swap os-feature os-version policy push retry retry-delay security-opt unsetenv userns volume")
 
 // usage names an option that users of those programs know, and any other as unknown.
 func usage(err error) error {

@@ -34,6 +34,9 @@ func (o *buildOptions) parseOutput(c *cli.Context) error {
 		}
 		o.tags = append(o.tags, name)
 	}
+	if err := refuseOutput(c); err != nil {
+		return err
+	}
 	var err error
 	if o.format, err = image.ParseFormat(c.String("format")); err != nil {
 		return err
@@ -56,6 +59,22 @@ func (o *buildOptions) parseOutput(c *cli.Context) error {
 	}
 	if o.iidfile != "" && (o.output.Type == "local" || o.output.Type == "tar") {
 		return fmt.Errorf("--iidfile: --output type=%s makes no image", o.output.Type)
+	}
+	return nil
+}
+
+// refuseOutput refuses the values of options that are there for scripts which say what is done anyway.
+func refuseOutput(c *cli.Context) error {
+	for _, name := range []string{"provenance", "sbom"} {
+		if v := c.String(name); v != "" && v != "false" {
+			return fmt.Errorf("--%s=%s: attestations are not supported yet; leave it out, or give --%s=false", name, v, name)
+		}
+	}
+	if !c.Bool("layers") {
+		return errors.New("--layers=false: every step is a layer; --squash makes one of them, and --no-cache does not use those of before")
+	}
+	if !c.Bool("rm") {
+		return errors.New("--rm=false: the steps have no containers that could stay")
 	}
 	return nil
 }
