@@ -14,7 +14,6 @@ import (
 	drivers "go.podman.io/storage/drivers"
 	"go.podman.io/storage/pkg/archive"
 	"go.podman.io/storage/pkg/chrootarchive"
-	"go.podman.io/storage/pkg/stringid"
 	"golang.org/x/sys/unix"
 
 	"github.com/vbatts/tar-split/tar/asm"
@@ -52,13 +51,7 @@ func (s *Store) Graft(ctx context.Context, id, parent string, o StageOptions) (L
 	}
 	mode := info.Mode() & 0o777
 	out.RootDirMode = &mode
-	got, err := s.lib.ApplyStagedLayer(cs.ApplyStagedLayerOptions{
-		ID: stringid.GenerateRandomID(), ParentLayer: parent, Names: []string{o.Name}, DiffOutput: out, DiffOptions: &drivers.ApplyDiffWithDifferOpts{},
-	})
-	if err != nil {
-		return Layer{}, fmt.Errorf("add a layer: %w", translate(err))
-	}
-	return newLayer(got), nil
+	return s.putStaged(parent, o.Name, out)
 }
 
 // split is what tar-split needs to make the archive of a layer again.

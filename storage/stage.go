@@ -228,14 +228,36 @@ func (st *stage) commit(ctx context.Context, parent string, o StageOptions, moun
 	}
 	mode := os.FileMode(dir.Mode & 0o777)
 	out.RootDirMode = &mode
-	args := cs.ApplyStagedLayerOptions{ID: stringid.GenerateRandomID(), ParentLayer: parent, DiffOutput: out, DiffOptions: &drivers.ApplyDiffWithDifferOpts{}}
-	if o.Name != "" {
-		args.Names = []string{o.Name}
-	}
 	out.Metadata = o.Note
-	l, err := st.store.lib.ApplyStagedLayer(args)
-	if err != nil {
+	return st.store.putStaged(parent, o.Name, out)
+}
+
+// putStaged records a staged directory as a layer, or finds the layer on parent that has the same content already. Its id is
+// the one that the same layer gets when it is pulled, so that an image which was built here can be pulled here too.
+func (s *Store) putStaged(parent, name string, out *drivers.DriverWithDifferOutput) (Layer, error) {
+	id := out.UncompressedDigest.Encoded()
+	if parent != "" {
+		id = digest.FromString(parent + "+" + id).Encoded()
+	}
+	var names []string
+	if name != "" {
+		names = []string{name}
+	}
+	l, err := s.lib.Layer(id)
+	if err == nil {
+		_ = out.TarSplit.Close()
+		if named, err := s.lib.Layer(name); name != "" && err == nil && named.ID != id {
+			return Layer{}, fmt.Errorf("add layer %q: %w", name, ErrExists)
+		}
+	} else if l, err = s.lib.ApplyStagedLayer(cs.ApplyStagedLayerOptions{
+		ID: id, ParentLayer: parent, Names: names, DiffOutput: out, DiffOptions: &drivers.ApplyDiffWithDifferOpts{},
+	}); err != nil {
 		return Layer{}, fmt.Errorf("add a layer: %w", translate(err))
+	}
+	if name != "" && !slices.Contains(l.Names, name) {
+		if err := s.NameLayer(id, name); err != nil {
+			return Layer{}, err
+		}
 	}
 	return newLayer(l), nil
 }

@@ -88,6 +88,9 @@ func TestStage(t *testing.T) {
 	if l, err := s.NamedLayer("x/base"); err != nil || l.ID != base.ID || l.Note != "the first" {
 		t.Errorf("by name: %+v %v", l, err)
 	}
+	if l, err := s.Stage(ctx, base.ID, storage.StageOptions{Name: "x/again"}, func(root *os.File) error { return nil }); err != nil || l.Parent != base.ID {
+		t.Errorf("an empty one: %+v %v", l, err)
+	}
 	if _, err := s.Stage(ctx, "", storage.StageOptions{Name: "x/base"}, write("a", "")); !errors.Is(err, storage.ErrExists) {
 		t.Errorf("a second of the name: %v", err)
 	}
@@ -113,8 +116,13 @@ func TestStageLatest(t *testing.T) {
 		}
 		return l
 	}
-	if a, b := make("x/a"), make("x/b"); a.DiffID != b.DiffID {
-		t.Errorf("two layers of the same files and times are %s and %s", a.DiffID, b.DiffID)
+	if a, b := make("x/a"), make("x/b"); a.DiffID != b.DiffID || a.ID != b.ID || a.ID != a.DiffID.Encoded() {
+		t.Errorf("two layers of the same files and times are %s %s and %s %s", a.ID, a.DiffID, b.ID, b.DiffID)
+	}
+	for _, name := range []string{"x/a", "x/b"} {
+		if got := read(t, s, mustNamed(t, s, name).ID, "f"); got != "same" {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 
