@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/image/transfer"
@@ -21,22 +20,18 @@ type ArchiveOptions struct {
 
 // Archive writes an image as an archive that docker load, podman load and proa load read.
 func Archive(ctx context.Context, s *storage.Store, img *image.Image, o ArchiveOptions) error {
-	dir, drop, err := s.Workspace()
-	if err != nil {
-		return err
+	layout := transfer.DockerArchive
+	if o.Format == "oci" {
+		layout = transfer.OCIArchive
 	}
-	defer drop()
-	file := dir + "/archive"
-	if err := transfer.Archive(ctx, s, img.ID, o.Format, file, o.Names); err != nil {
-		return fmt.Errorf("writing the archive: %w", err)
+	refs := o.Names
+	if len(refs) == 0 {
+		refs = []string{img.ID}
 	}
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	return toFile(o.Dest, o.Stdout, func(w io.Writer) error {
-		_, err := io.Copy(w, f)
-		return err
+		if err := transfer.Save(ctx, s, refs, w, transfer.SaveOptions{Layout: layout}); err != nil {
+			return fmt.Errorf("writing the archive: %w", err)
+		}
+		return nil
 	})
 }

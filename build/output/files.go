@@ -2,13 +2,13 @@ package output
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proa-containers/proa/internal/outfile"
 	"github.com/proa-containers/proa/libpod/tree"
 	"github.com/proa-containers/proa/storage"
 )
@@ -50,25 +50,5 @@ func toFile(dest string, out io.Writer, f func(io.Writer) error) error {
 	if dest == "-" {
 		return f(out)
 	}
-	if st, err := os.Stat(dest); err == nil && !st.Mode().IsRegular() && !st.IsDir() { // a pipe, or /dev/null
-		file, err := os.OpenFile(dest, os.O_WRONLY, 0)
-		if err != nil {
-			return fmt.Errorf("opening the output's file: %w", err)
-		}
-		return errors.Join(f(file), file.Close())
-	}
-	tmp := dest + ".proa-new"
-	file, err := os.Create(tmp)
-	if err != nil {
-		return fmt.Errorf("making the output's file: %w", err)
-	}
-	err = f(file)
-	err = errors.Join(err, file.Close())
-	if err == nil {
-		err = os.Rename(tmp, dest)
-	}
-	if err != nil {
-		os.Remove(tmp)
-	}
-	return err
+	return outfile.Write(dest, 0o644, f)
 }

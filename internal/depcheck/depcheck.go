@@ -28,7 +28,7 @@ var layers = []Layer{
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
 	{"libpod", []string{"image", "storage", "oci"}, "the engine knows no command line and no terminal output"},
 	{"libpod/initbin", nil, "holds bytes"},
-	{"build", []string{"libpod/rootless", "libpod/tree", "image", "storage", "oci"}, "a build knows layers and images, and no containers"},
+	{"build", []string{"libpod/rootless", "libpod/tree", "image", "storage", "oci", "internal/outfile"}, "a build knows layers and images, and no containers"},
 	{"build/frontend", []string{"build", "libpod/tree"}, "the frontend knows a solver of LLB, and not which"},
 	{"build/edit", []string{"libpod/tree", "storage"}, "file actions know trees, and neither graphs nor images"},
 	{"build/sandbox", []string{"libpod/rootless", "libpod/tree", "oci"}, "what runs a command knows neither layers nor LLB"},
