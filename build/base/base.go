@@ -18,11 +18,10 @@ import (
 
 // Finder finds images. What was found once stays for the build.
 type Finder struct {
-	Store  *storage.Store
-	Pull   transfer.PullOptions // its policy is for images that the build does not say more of
-	mu     sync.Mutex
-	known  map[string]string
-	always map[string]bool // were asked of a registry in this build
+	Store *storage.Store
+	Pull  transfer.PullOptions // its policy is for images that the build does not say more of
+	mu    sync.Mutex
+	known map[string]string
 }
 
 // Find implements layers.Images.
