@@ -38,7 +38,7 @@ type Rlimit struct {
 }
 
 // Namespaces are modes: "" and "private" for one of its own, "host", "container:NAME", "ns:PATH". Network also knows
-// "none".
+// "none", and "bridge" for one that the networks of the container's record are plugged into.
 type Namespaces struct {
 	PID, Network, IPC, UTS, Cgroup string
 	Hostname, Domainname           string
