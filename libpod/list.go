@@ -52,6 +52,9 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 	if err := e.sweepUnknown(records); err != nil {
 		e.warn(fmt.Errorf("removing what killed commands left: %w", err))
 	}
+	if err := e.healNetd(); err != nil {
+		e.warn(fmt.Errorf("mending the networks: %w", err))
+	}
 	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })
 	return out, nil
 }

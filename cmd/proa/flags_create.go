@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/oci/driver"
 	"github.com/urfave/cli/v2"
 )
@@ -63,6 +64,7 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 		func() error { return parseSecurity(c, &cfg.Security) },
 		func() error { return parseMounts(c, &cfg.Mounts) },
 		func() error { return parseResources(c, &cfg.Resources) },
+		func() error { return parseNetworks(ctr) },
 		func() error { return checkTogether(ctr) },
 		func() error { return parseOperands(c, ctr) },
 	} {
@@ -71,6 +73,13 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 		}
 	}
 	return ctr, nil
+}
+
+func parseNetworks(ctr *libpod.Container) error {
+	if ctr.Config.Namespaces.Network == "bridge" {
+		ctr.Networks = []network.Attachment{{Network: network.Default}}
+	}
+	return nil
 }
 
 func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {

@@ -61,7 +61,7 @@ func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
 	if strings.HasPrefix(n.IPC, "container:") {
 		return fmt.Errorf("--ipc %q: sharing another container's /dev/shm is not supported yet; private, host or ns:PATH", n.IPC)
 	}
-	if n.Network = c.String("network"); n.Network == "private" || !validMode(n.Network, "none") {
+	if n.Network = c.String("network"); n.Network == "private" || !validMode(n.Network, "none", "bridge") {
 		return fmt.Errorf("invalid --network %q: proa has no networks yet; none, host, container:NAME or ns:PATH", n.Network)
 	}
 	if n.Network == "" {

@@ -146,6 +146,7 @@ type Env struct {
 	Annotations map[string]string
 	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
 	Namespace func(container, kind string) (string, error)
+	NetNS     string                  // a network namespace made for a container of the mode bridge, "" for one to be made
 	Devices   []Device                // the host's devices, for a privileged container
 	Volumes   map[string]VolumeSource // by the target of the mount
 }
