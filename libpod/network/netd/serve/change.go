@@ -26,6 +26,9 @@ func (s *server) change(_ context.Context, kind byte, ch netd.Change, netns *os.
 	if err := do(c, ch, netns); err != nil {
 		return netd.Answer{}, err
 	}
+	if err := s.introduce(c); err != nil {
+		return netd.Answer{}, err
+	}
 	return netd.Answer{Leases: c.Leases, Ports: c.Bound}, s.save(c)
 }
 

@@ -134,7 +134,7 @@ func (s *server) attach(c *container, a network.Attachment, known []network.Netw
 		if !n.Internal {
 			l.Gateways = append(l.Gateways, gw.Addr())
 		}
-		if n.DNSEnabled || n.Name == network.Default {
+		if hasResolver(n.Network) {
 			l.DNSServers = append(l.DNSServers, gw.Addr())
 		}
 	}
@@ -210,6 +210,9 @@ func (s *server) name(c *container, n netd.Names) error {
 	for i, l := range c.Leases {
 		c.nets[i].pool.take(c.who(), l.Addresses)
 	}
+	if err := s.introduce(c); err != nil {
+		return err
+	}
 	return s.save(c)
 }
 
@@ -264,6 +267,7 @@ func (s *server) dropLocked(c *container) {
 	}
 	c.gone = true
 	c.proc.close()
+	s.names.RemoveContainer(c.ID)
 	for i, n := range c.nets {
 		n.pool.release(c.Leases[i].Addresses)
 		s.release(n)

@@ -40,7 +40,11 @@ func (s *server) use(n network.Network) (*served, error) {
 	}
 	out := &served{Network: n, pool: newPool(n), bridge: b, users: 1}
 	s.networks[n.Name] = out
-	if err := s.ns.SetRules(s.bridges()); err != nil {
+	err = s.ns.SetRules(s.bridges())
+	if err == nil {
+		err = s.serveNames(out)
+	}
+	if err != nil {
 		s.removeNetwork(out)
 		return nil, err
 	}
@@ -81,6 +85,7 @@ func (s *server) makeRoom(n network.Network) error {
 
 func (s *server) removeNetwork(n *served) {
 	delete(s.networks, n.Name)
+	s.names.RemoveNetwork(n.Name)
 	if err := s.ns.Remove(n.bridge.Name); err != nil {
 		s.log.Error("removing a network", "network", n.Name, "error", err)
 	}

@@ -64,7 +64,7 @@ func (s *server) adopt(c *container) error {
 		n.pool.take(c.who(), l.Addresses)
 		c.Leases, c.nets = append(c.Leases, l), append(c.nets, n)
 	}
-	return nil
+	return s.introduce(c)
 }
 
 // sweepBridges removes the bridges that no container is on.
