@@ -1,16 +1,14 @@
 package libpod
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
-
-	"errors"
 
 	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/config"
@@ -75,15 +73,18 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 // plug asks netd for the networks of c, whose monitor is m. The answer is awaited with the session.
 func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*netd.Session, error) {
 	r := netd.Request{ID: c.ID, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned()}
+	networks, err := e.Networks()
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range c.Networks {
-		n, err := e.network(a.Network)
+		n, err := networks.Get(a.Network)
 		if err != nil {
 			return nil, err
 		}
 		r.Networks = append(r.Networks, *n)
 	}
 	var netns *os.File
-	var err error
 	if r.Pin {
 		r.Init = monitor.Init{PID: m.cmd.Process.Pid}
 		if r.Init.StartTime, err = launch.StartTime(r.Init.PID); err == nil {
@@ -137,14 +138,13 @@ func raiseLoopback() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
 }
 
-// network is the configuration of a network.
-func (e *Engine) network(name string) (*network.Network, error) {
-	if name != network.Default {
-		return nil, fmt.Errorf("no such network: %q", name)
+// Networks is the store of the user's networks.
+func (e *Engine) Networks() (*network.Store, error) {
+	s, err := e.store()
+	if err != nil {
+		return nil, err
 	}
-	p := netip.MustParsePrefix("10.88.0.0/16")
-	return &network.Network{Name: network.Default, ID: "2f259bab93aaaaa2542ba43ef33eb990d0999ee1b9924b557b7be53c0b7a1bb9", Driver: "bridge", NetworkInterface: "podman0",
-		Subnets: []network.Subnet{{Subnet: p, Gateway: netip.MustParseAddr("10.88.0.1")}}}, nil
+	return network.New(s.GraphRoot(), rootless.Rootless()), nil
 }
 
 // plugged waits until the container is on its networks, and writes the files that follow from its addresses.
@@ -156,8 +156,8 @@ func (e *Engine) plugged(c *Container, s *netd.Session) error {
 	return e.writeNetFiles(c, answer.Leases)
 }
 
-// record is what netd has of a container that runs, nil when it is on no network.
-func (e *Engine) leases(c *Container) (*netd.Record, error) {
+// netRecord is what netd has of a container that runs, nil when it is on no network.
+func (e *Engine) netRecord(c *Container) (*netd.Record, error) {
 	r, err := netd.Read(e.netdDir(), c.ID)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -23,6 +23,10 @@ type served struct {
 func (s *server) use(n network.Network) (*served, error) {
 	if old := s.networks[n.Name]; old != nil && sameNetwork(old.Network, n) {
 		old.users++
+		if !slices.Equal(old.DNSServers, n.DNSServers) {
+			old.Network = n
+			s.names.SetNetwork(s.zone(old))
+		}
 		return old, nil
 	}
 	if n.Driver != "bridge" {
