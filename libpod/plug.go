@@ -72,7 +72,7 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 
 // plug asks netd for the networks of c, whose monitor is m. The answer is awaited with the session.
 func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*netd.Session, error) {
-	r := netd.Request{ID: c.ID, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned()}
+	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned()}
 	networks, err := e.Networks()
 	if err != nil {
 		return nil, err

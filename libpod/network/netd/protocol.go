@@ -47,7 +47,8 @@ const FDReady = 3
 
 // Request is what a container wants.
 type Request struct {
-	ID string
+	ID   string
+	Name string // of the container in errors, if it has one yet
 	// Init is the container's init, or the monitor that will fork it. While it lives, or a monitor or an init that is named
 	// in RunDir, the container's run directory, the container is on its networks.
 	Init   monitor.Init

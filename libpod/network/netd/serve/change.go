@@ -26,6 +26,7 @@ func (s *server) change(_ context.Context, kind byte, ch netd.Change, netns *os.
 	if err := do(c, ch, netns); err != nil {
 		return netd.Answer{}, err
 	}
+	s.ports.Retarget(c.ID, targets(c)...)
 	if err := s.introduce(c); err != nil {
 		return netd.Answer{}, err
 	}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,8 +28,8 @@ type container struct {
 
 // who names a container in errors.
 func (c *container) who() string {
-	if c.Names.Name != "" {
-		return c.Names.Name
+	if name := cmp.Or(c.Names.Name, c.Request.Name); name != "" {
+		return name
 	}
 	return c.ID[:min(12, len(c.ID))]
 }
@@ -170,8 +171,20 @@ func (s *server) plugAll(_ context.Context, c *container, netns *os.File) error 
 			return err
 		}
 	}
+	if err := s.publish(c); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.gone { // what was just published is not to stay
+		s.ports.Withdraw(c.ID)
+		return errEnded
+	}
 	return nil
 }
+
+// errEnded says that a container ended before it was whole.
+var errEnded = errors.New("the container ended before it was on its networks")
 
 // plug is the veth pair of the i-th lease.
 func (s *server) plug(c *container, i int, netns *os.File) link.Plug {
@@ -204,7 +217,7 @@ func (s *server) name(c *container, n netd.Names) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.gone {
-		return errors.New("the container ended before it was on its networks")
+		return errEnded
 	}
 	c.Names, c.Named = n, true
 	for i, l := range c.Leases {
@@ -268,6 +281,7 @@ func (s *server) dropLocked(c *container) {
 	c.gone = true
 	c.proc.close()
 	s.names.RemoveContainer(c.ID)
+	s.ports.Withdraw(c.ID)
 	for i, n := range c.nets {
 		n.pool.release(c.Leases[i].Addresses)
 		s.release(n)

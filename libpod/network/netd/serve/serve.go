@@ -18,6 +18,7 @@ import (
 
 	"github.com/proa-containers/proa/libpod/network/link"
 	"github.com/proa-containers/proa/libpod/network/netd"
+	"github.com/proa-containers/proa/libpod/network/port"
 	"github.com/proa-containers/proa/libpod/network/resolver"
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
@@ -34,12 +35,14 @@ type Options struct {
 }
 
 type server struct {
-	dir   string
-	log   *slog.Logger
-	ns    *link.Namespace
-	names *resolver.Server
-	lock  *os.File // held open: with it goes the POSIX lock
-	end   *os.File // held open likewise, see close
+	dir    string
+	log    *slog.Logger
+	ns     *link.Namespace
+	names  *resolver.Server
+	ports  *port.Ports
+	source sync.Once // of keepSource
+	lock   *os.File  // held open: with it goes the POSIX lock
+	end    *os.File  // held open likewise, see close
 
 	mu         sync.Mutex
 	networks   map[string]*served    // by name
@@ -94,6 +97,7 @@ func (s *server) open(ctx context.Context, o Options) (*monitor.Conn, error) {
 		return nil, err
 	}
 	s.names = s.newResolver()
+	s.ports = port.New(s.ns.Do, s.log)
 	if err := s.takeOver(ctx); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,7 +65,7 @@ func (s *server) adopt(c *container) error {
 		n.pool.take(c.who(), l.Addresses)
 		c.Leases, c.nets = append(c.Leases, l), append(c.nets, n)
 	}
-	return s.introduce(c)
+	return errors.Join(s.introduce(c), s.republish(c))
 }
 
 // sweepBridges removes the bridges that no container is on.
