@@ -94,6 +94,7 @@ type Config struct {
 	CgroupDir  string          `json:",omitempty"` // cgroup v2 directory of the container, absolute
 	PidsMax    int64           `json:",omitempty"` // for CgroupDir's pids.max when the init has the threads it needs
 	OOMFile    string          `json:",omitempty"` // memory.events, or memory.oom_control of v1
+	FreezeFile string          `json:",omitempty"` // cgroup.freeze, or freezer.state of v1
 	Log        Log
 	Terminal   bool
 	Stdin      bool    // keep standard input open
