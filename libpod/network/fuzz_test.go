@@ -49,3 +49,56 @@ func FuzzSubnets(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPort: a port that is taken is written as a --publish that gives the same port.
+func FuzzPort(f *testing.F) {
+	for _, s := range []string{"80", "127.0.0.1:8080:80/udp", "[::1]::80", "1-65535:1-65535", "target=80,published=1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParsePort(s)
+		if err != nil {
+			return
+		}
+		if int(p.Container)+int(p.Count)-1 > 65535 || p.Host != 0 && int(p.Host)+int(p.Count)-1 > 65535 || p.Container == 0 || p.Count == 0 {
+			t.Errorf("%q gives %+v", s, p)
+		}
+		if again, err := ParsePort(p.String()); err != nil || again != p {
+			t.Errorf("%q: %+v is written as %q, which is %+v, %v", s, p, p.String(), again, err)
+		}
+	})
+}
+
+func FuzzNetwork(f *testing.F) {
+	for _, s := range []string{"a:ip=10.0.0.5,mac=02:42:ac:11:00:02,alias=x", "name=a,ip6=fd01::1", "container:x", "slirp4netns:cidr=10.0.2.0/24", "pasta:-T,1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		mode, a, err := ParseNetwork(s)
+		if err == nil && (mode == "" || mode == ModeBridge && !ValidName(a.Network)) {
+			t.Errorf("%q is mode %q and network %q", s, mode, a.Network)
+		}
+		for _, alias := range a.Aliases {
+			if strings.ContainsAny(alias, " \n\t#") {
+				t.Errorf("%q has the alias %q", s, alias)
+			}
+		}
+	})
+}
+
+// FuzzHosts: what ends in a file of the container can't begin a line of its own there.
+func FuzzHosts(f *testing.F) {
+	f.Add("db:10.0.0.1", "example.com", "*.example.com:443")
+	f.Add("db=[fd01::1]", ".", "[2001:db8::/32]:443")
+	f.Fuzz(func(t *testing.T, host, domain, egress string) {
+		if s, err := ParseExtraHost(host); err == nil && strings.ContainsAny(s, " \n\t#") {
+			t.Errorf("%q is the host %q", host, s)
+		}
+		if n := (Names{}); n.ParseSearch([]string{domain}) == nil && strings.ContainsAny(strings.Join(n.Search, ""), " \n\t#") {
+			t.Errorf("%q is the domain %q", domain, n.Search)
+		}
+		if r, err := ParseEgressRule(egress); err == nil && (r.Host == "") == !r.Prefix.IsValid() {
+			t.Errorf("%q is the rule %+v", egress, r)
+		}
+	})
+}
