@@ -100,7 +100,7 @@ func (e *Engine) changeRunning(c *Container, do func(*netd.Client, netd.Change, 
 	if err != nil {
 		return err
 	}
-	return e.writeNetFiles(c, answer.Leases)
+	return e.writeNetFiles(c, answer)
 }
 
 // OnNetwork tells whether the container is on the network, now or when it is started.

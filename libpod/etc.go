@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/proa-containers/proa/libpod/network"
+	"github.com/proa-containers/proa/libpod/network/netd"
 )
 
 // The files that a container has of its own, in its run directory, by their place in the container.
@@ -87,14 +87,17 @@ func (e *Engine) shareEtc(files map[string]string, ref string) error {
 }
 
 // writeNetFiles writes the container's hosts and resolv.conf for the addresses that it has.
-func (e *Engine) writeNetFiles(c *Container, leases []network.Lease) error {
+func (e *Engine) writeNetFiles(c *Container, got netd.Answer) error {
 	hosts := localHosts + extraHosts(c)
+	for _, a := range got.Host {
+		hosts += a.String() + "\t" + strings.Join(netd.HostNames[:], " ") + "\n"
+	}
 	var servers []netip.Addr
 	names := c.hostname()
 	if c.Name != names {
 		names += " " + c.Name
 	}
-	for _, l := range leases {
+	for _, l := range got.Leases {
 		for _, a := range l.Addresses {
 			hosts += a.Addr().String() + "\t" + names + "\n"
 		}

@@ -153,7 +153,7 @@ func (e *Engine) plugged(c *Container, s *netd.Session) error {
 	if err != nil {
 		return fmt.Errorf("setting up the networks of container %q: %w", c.Name, err)
 	}
-	return e.writeNetFiles(c, answer.Leases)
+	return e.writeNetFiles(c, answer)
 }
 
 // netRecord is what netd has of a container that runs, nil when it is on no network.

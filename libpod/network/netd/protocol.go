@@ -61,6 +61,9 @@ type Request struct {
 	DNS         []netip.Addr         `json:",omitempty"` // servers to ask in place of the host's
 }
 
+// HostNames are what containers call the host: Docker's name and Podman's.
+var HostNames = [...]string{"host.docker.internal", "host.containers.internal"}
+
 // Names are those that the other containers on its networks know a container by.
 type Names struct {
 	Name    string
@@ -79,6 +82,7 @@ type Answer struct {
 	Error  string          `json:",omitempty"`
 	Leases []network.Lease `json:",omitempty"`
 	Ports  []network.Port  `json:",omitempty"` // with the host's port of each
+	Host   []netip.Addr    `json:",omitempty"` // lead to the host
 }
 
 // Record is a container on its networks, as its file has it.

@@ -30,7 +30,10 @@ func (s *server) change(_ context.Context, kind byte, ch netd.Change, netns *os.
 	if err := s.introduce(c); err != nil {
 		return netd.Answer{}, err
 	}
-	return netd.Answer{Leases: c.Leases, Ports: c.Bound}, s.save(c)
+	if c.hasWayOut() {
+		go s.needUplink()
+	}
+	return netd.Answer{Leases: c.Leases, Ports: c.Bound, Host: s.host(c)}, s.save(c)
 }
 
 func (s *server) connect(c *container, ch netd.Change, netns *os.File) error {

@@ -55,7 +55,7 @@ func (s *server) setUp(ctx context.Context, conn *monitor.Conn, r netd.Request, 
 		s.answer(conn, netd.Answer{Error: err.Error()})
 		return
 	}
-	s.answer(conn, netd.Answer{Leases: c.Leases, Ports: c.Bound})
+	s.answer(conn, netd.Answer{Leases: c.Leases, Ports: c.Bound, Host: s.host(c)})
 }
 
 func hearNames(conn *monitor.Conn) (n netd.Names, err error) {
@@ -165,7 +165,10 @@ func freeInterface(c *container, wanted string) (string, error) {
 }
 
 // plugAll makes the interfaces of c and publishes its ports.
-func (s *server) plugAll(_ context.Context, c *container, netns *os.File) error {
+func (s *server) plugAll(ctx context.Context, c *container, netns *os.File) error {
+	if c.hasWayOut() {
+		s.needUplink()
+	}
 	for i := range c.Leases {
 		if err := s.ns.Insert(s.plug(c, i, netns)); err != nil {
 			return err
@@ -173,6 +176,9 @@ func (s *server) plugAll(_ context.Context, c *container, netns *os.File) error 
 	}
 	if err := s.publish(c); err != nil {
 		return err
+	}
+	if c.hasWayOut() {
+		s.awaitUplink(ctx)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/network/port"
 	"github.com/proa-containers/proa/libpod/network/resolver"
+	"github.com/proa-containers/proa/libpod/network/uplink"
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
 )
@@ -40,9 +41,10 @@ type server struct {
 	ns     *link.Namespace
 	names  *resolver.Server
 	ports  *port.Ports
-	source sync.Once // of keepSource
-	lock   *os.File  // held open: with it goes the POSIX lock
-	end    *os.File  // held open likewise, see close
+	uplink *uplink.Holder // nil until a container needs it
+	source sync.Once      // of keepSource
+	lock   *os.File       // held open: with it goes the POSIX lock
+	end    *os.File       // held open likewise, see close
 
 	mu         sync.Mutex
 	networks   map[string]*served    // by name
@@ -152,6 +154,9 @@ func (s *server) close(ctx context.Context, listener *monitor.Conn) bool {
 		return true // told to end with containers alive: all is left to the successor
 	}
 	s.closeNetworks()
+	if s.uplink != nil {
+		s.uplink.Close()
+	}
 	s.ns.Close()
 	if err := link.Unpin(filepath.Join(s.dir, netd.NamespaceFile)); err != nil {
 		s.log.Error("ending", "error", err)

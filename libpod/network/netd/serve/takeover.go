@@ -33,6 +33,9 @@ func (s *server) takeOver(_ context.Context) error {
 			s.log.Error("taking over a container", "container", r.ID, "error", err)
 		}
 		s.containers[c.ID] = c
+		if c.hasWayOut() {
+			s.needUplink()
+		}
 		go s.watch(c, c.proc)
 	}
 	s.sweepPins()
