@@ -80,7 +80,7 @@ func (f *firewall) chain(name string, kind nftables.ChainType, hook *nftables.Ch
 
 // names is a set of the names of those bridges that want takes.
 func (f *firewall) names(name string, bridges []Bridge, want func(Bridge) bool) *nftables.Set {
-	set := &nftables.Set{Table: f.table, Name: name, KeyType: nftables.TypeIFName}
+	set := &nftables.Set{Table: f.table, Name: name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 	var elements []nftables.SetElement
 	for _, b := range bridges {
 		if want(b) {
