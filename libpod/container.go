@@ -49,6 +49,11 @@ type Container struct {
 	Ports    []network.Port       `json:",omitempty"` // published
 	Exposed  []network.Port       `json:",omitempty"` // by the image and --expose, without a port of the host
 
+	// PublishAll publishes what is exposed when the container is made, on free ports of the host.
+	PublishAll bool           `json:",omitempty"`
+	Names      network.Names  `json:",omitzero"`
+	Egress     network.Egress `json:",omitzero"`
+
 	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
 	DropVolumes bool `json:"-"`
 

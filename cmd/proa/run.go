@@ -33,7 +33,7 @@ func newRunCommand(a *app) *cli.Command {
 }
 
 func runRun(a *app, c *cli.Context) error {
-	ctr, err := parseCreate(c)
+	ctr, err := parseCreate(a, c)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func runRun(a *app, c *cli.Context) error {
 	detach := c.Bool("detach")
 	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
 	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
-		if c.String("network") == "" && isTerminal(a.err) {
+		if !c.IsSet("network") && isTerminal(a.err) {
 			a.sayNoNetwork(s.engine)
 		}
 		return cid.write(ctr.ID)
