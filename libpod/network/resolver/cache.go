@@ -102,7 +102,7 @@ func (a answer) message(now time.Time) (*dns.Msg, error) {
 // addresses are those that a client learns from the answer, and for how long it may use them.
 func (a answer) addresses(now time.Time) (all []netip.Addr, ttl time.Duration) {
 	m, err := a.message(now)
-	if err != nil {
+	if err != nil { // nor is it given
 		return nil, 0
 	}
 	ttl = maxTTL
@@ -145,9 +145,12 @@ func hints(rr *dns.SVCB, add func(dns.RR, []byte)) {
 
 // relay gives an upstream answer to a client.
 func (q *query) relay(a answer) []byte {
+	if a.wire == nil {
+		return q.fail(dns.ExtendedErrorCodeNetworkError, "no upstream name server answers")
+	}
 	m, err := a.message(time.Now())
 	if err != nil {
-		return q.pack(q.reply(dns.RcodeServerFailure))
+		return q.fail(dns.ExtendedErrorCodeOther, "the upstream name server's answer is malformed")
 	}
 	r := q.reply(m.Rcode)
 	r.AuthenticatedData = m.AuthenticatedData

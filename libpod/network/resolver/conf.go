@@ -1,10 +1,9 @@
 package resolver
 
 import (
-	"bufio"
-	"bytes"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,38 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conf is what of a resolv.conf(5) matters to containers.
-type Conf struct {
-	Servers []netip.Addr
-	Search  []string
-	Options []string
-}
-
-// ParseConf reads a resolv.conf; lines it does not understand are left out, as the C library does.
-func ParseConf(data []byte) Conf {
-	var c Conf
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		line := lines.Text()
-		if i := strings.IndexAny(line, "#;"); i >= 0 {
-			line = line[:i]
-		}
+// nameservers are the servers a resolv.conf(5) names; what it does not understand it leaves out, as the C library does.
+func nameservers(data []byte) []netip.Addr {
+	var servers []netip.Addr
+	for line := range strings.Lines(string(data)) {
 		fields := strings.Fields(line)
-		if len(fields) < 2 {
+		if len(fields) < 2 || fields[0] != "nameserver" || len(servers) == maxServers {
 			continue
 		}
-		switch fields[0] {
-		case "nameserver":
-			if a, err := netip.ParseAddr(fields[1]); err == nil && len(c.Servers) < maxServers {
-				c.Servers = append(c.Servers, a)
-			}
-		case "domain", "search": // the last one counts
-			c.Search = fields[1:]
-		case "options":
-			c.Options = append(c.Options, fields[1:]...)
+		if a, err := netip.ParseAddr(fields[1]); err == nil {
+			servers = append(servers, a.Unmap())
 		}
 	}
-	return c
+	return servers
 }
 
 // unstable is for how long a file that was just written may change again without its times telling.
@@ -87,7 +67,7 @@ func (h *hostConf) current(now time.Time) (servers []netip.AddrPort, changed boo
 		return h.servers, false // it is being written
 	}
 	h.seen, h.read = s, !young
-	if changed = !equal(servers, h.servers); changed {
+	if changed = !slices.Equal(servers, h.servers); changed {
 		h.servers = servers
 	}
 	return h.servers, changed
@@ -99,20 +79,8 @@ func (h *hostConf) parse() []netip.AddrPort {
 		return nil
 	}
 	var servers []netip.AddrPort
-	for _, a := range ParseConf(data).Servers {
-		servers = append(servers, netip.AddrPortFrom(a.Unmap(), h.port))
+	for _, a := range nameservers(data) {
+		servers = append(servers, netip.AddrPortFrom(a, h.port))
 	}
 	return servers
-}
-
-func equal(a, b []netip.AddrPort) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -16,20 +15,16 @@ const (
 	// patience is for how long upstream servers are waited for: less than the 5 seconds after which clients of glibc and
 	// musl ask again.
 	patience = 4 * time.Second
-	// A query that waits for an upstream server costs a goroutine, an exchange with one costs a socket too.
-	maxWaiting   = 2048
-	maxPerClient = 512
-	maxExchanges = 256
 )
 
 // forwarder asks upstream servers what is not ours, each question once at a time.
 type forwarder struct {
-	inside    Dialer
-	outside   Dialer
-	conf      hostConf
-	cache     cache
-	waiting   load
-	exchanges chan struct{}
+	inside   Dialer
+	outside  Dialer
+	patience time.Duration
+	conf     hostConf
+	cache    cache
+	load     *load
 
 	mu      sync.Mutex
 	flights map[key]*flight
@@ -51,24 +46,11 @@ type key struct {
 	flags   uint8
 }
 
-// load counts what goes on at once.
-type load struct{ n atomic.Int32 }
-
-func (l *load) enter(limit int32) bool {
-	if l.n.Add(1) > limit {
-		l.n.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (l *load) leave() { l.n.Add(-1) }
-
 func (f *forwarder) init(o Options) {
-	f.inside, f.outside = o.Inside, dial
+	f.inside, f.outside, f.patience = o.Inside, dial, patience
 	f.conf.path, f.conf.port = o.Conf, 53
 	f.cache.init()
-	f.exchanges = make(chan struct{}, maxExchanges)
+	f.load = newLoad(maxWaiting, maxResolving)
 	f.flights = map[key]*flight{}
 	f.own = map[netip.AddrPort]int{}
 	f.health = map[netip.AddrPort]health{}
@@ -152,11 +134,8 @@ func (q *query) key(servers string) key {
 // outside answers what is not ours: at once from the cache, else by wait, which blocks.
 func (s *Server) outside(q *query, f finding) (now []byte, wait func() []byte) {
 	c := f.container
-	fail := func(code uint16, text string) []byte {
-		return q.pack(q.explain(q.reply(dns.RcodeServerFailure), code, text))
-	}
 	if f.route.closed {
-		return fail(dns.ExtendedErrorCodeProhibited, "the container's networks are internal"), nil
+		return q.fail(dns.ExtendedErrorCodeProhibited, "the container's networks are internal"), nil
 	}
 	if c.Policy != nil && !c.Policy.Ask(q.name, q.question.Qtype) {
 		return s.refuse(q, c), nil
@@ -169,21 +148,21 @@ func (s *Server) outside(q *query, f finding) (now []byte, wait func() []byte) {
 		}
 	}
 	if len(servers) == 0 {
-		return fail(dns.ExtendedErrorCodeNoReachableAuthority, "there is no upstream name server"), nil
+		return q.fail(dns.ExtendedErrorCodeNoReachableAuthority, "there is no upstream name server"), nil
 	}
-	if !c.load.enter(maxPerClient) {
-		return fail(dns.ExtendedErrorCodeOther, "the container waits for too many answers"), nil
+	if !c.load.enter() {
+		return q.fail(dns.ExtendedErrorCodeOther, "the container waits for too many answers"), nil
 	}
-	if !s.forward.waiting.enter(maxWaiting) {
+	if !s.forward.load.enter() {
 		c.load.leave()
-		return fail(dns.ExtendedErrorCodeOther, "too many answers are waited for"), nil
+		return q.fail(dns.ExtendedErrorCodeOther, "too many answers are waited for"), nil
 	}
 	return nil, func() []byte {
 		defer c.load.leave()
-		defer s.forward.waiting.leave()
-		a := s.forward.resolve(s.ctx, k, servers)
-		if a.wire == nil {
-			return fail(dns.ExtendedErrorCodeNetworkError, "no upstream name server answers")
+		defer s.forward.load.leave()
+		a := s.forward.resolve(s.ctx, k, servers, c.load)
+		if s.ctx.Err() != nil {
+			return nil // the client asks again, and a successor
 		}
 		if c.Policy != nil {
 			addresses, ttl := a.addresses(time.Now())
@@ -204,12 +183,16 @@ func (s *Server) refuse(q *query, c *container) []byte {
 
 // resolve finds an answer in the cache, or asks; who asks what is being asked already waits for that. So a server
 // that asks us what we have asked it can't make a circle of it.
-func (f *forwarder) resolve(ctx context.Context, k key, servers []server) answer {
+func (f *forwarder) resolve(ctx context.Context, k key, servers []server, one *load) answer {
+	ctx, cancel := context.WithTimeout(ctx, f.patience)
+	defer cancel()
+	if one.begin(ctx) != nil {
+		return answer{}
+	}
+	defer one.end()
 	if a, ok := f.cache.get(k, time.Now()); ok {
 		return a
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	f.mu.Lock()
 	if fl := f.flights[k]; fl != nil {
 		f.mu.Unlock()

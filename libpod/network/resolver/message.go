@@ -99,6 +99,11 @@ func (q *query) explain(m *dns.Msg, code uint16, text string) *dns.Msg {
 	return m
 }
 
+// fail is the answer that there is none for now, and why.
+func (q *query) fail(code uint16, text string) []byte {
+	return q.pack(q.explain(q.reply(dns.RcodeServerFailure), code, text))
+}
+
 // pack makes an answer's bytes, not more than the client takes.
 func (q *query) pack(m *dns.Msg) []byte {
 	if q.edns || m.Rcode > 0xf {

@@ -2,6 +2,8 @@ package resolver
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -120,8 +122,7 @@ func (r *rig) set(c Container) {
 
 // on makes a container on networks, "red:127.1.0.1 127.1.0.2".
 func on(name string, places ...string) Container {
-	c := Container{ID: strings.Repeat("0", 64-len(name)) + name, Name: name}
-	c.ID = (name + strings.Repeat("0", 64))[:64]
+	c := Container{ID: fmt.Sprintf("%x", sha256.Sum256([]byte(name))), Name: name}
 	for _, p := range places {
 		network, addresses, _ := strings.Cut(p, ":")
 		e := Endpoint{Network: network}

@@ -21,6 +21,7 @@ const (
 	maxStreams          = 512
 	maxStreamsPerClient = 32
 	streamIdle          = 10 * time.Second
+	streamDrain         = time.Second // how long a new connection may take for its query when the server is closed
 	streamWrite         = 5 * time.Second
 	errorPause          = 50 * time.Millisecond // after an error of a socket that may go on
 )
@@ -130,7 +131,7 @@ func (s *Server) serveStreams(l *net.TCPListener) {
 
 // serveStream answers a connection's queries one after another.
 func (s *Server) serveStream(c *net.TCPConn, client netip.Addr) {
-	for s.streams.rest(c) {
+	for {
 		packet, err := readFrame(c)
 		if err != nil {
 			return
@@ -143,7 +144,7 @@ func (s *Server) serveStream(c *net.TCPConn, client netip.Addr) {
 			return
 		}
 		c.SetWriteDeadline(time.Now().Add(streamWrite))
-		if err := writeFrame(c, now); err != nil {
+		if err := writeFrame(c, now); err != nil || !s.streams.answered(c) {
 			return
 		}
 	}
@@ -169,7 +170,7 @@ func writeFrame(w io.Writer, packet []byte) error {
 // streamLimit holds the clients' connections.
 type streamLimit struct {
 	mu       sync.Mutex
-	conns    map[*net.TCPConn]bool
+	conns    map[*net.TCPConn]bool // whether it has had an answer
 	by       map[netip.Addr]int
 	draining bool
 }
@@ -181,11 +182,12 @@ func (l *streamLimit) init() {
 func (l *streamLimit) add(c *net.TCPConn, client netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.draining || len(l.conns) >= maxStreams || l.by[client] >= maxStreamsPerClient {
+	if len(l.conns) >= maxStreams || l.by[client] >= maxStreamsPerClient {
 		return false
 	}
-	l.conns[c] = true
+	l.conns[c] = false
 	l.by[client]++
+	l.limit(c)
 	return true
 }
 
@@ -199,20 +201,34 @@ func (l *streamLimit) remove(c *net.TCPConn, client netip.Addr) {
 	}
 }
 
-// rest lets a connection wait for its next query, unless there is to be none.
-func (l *streamLimit) rest(c *net.TCPConn) bool {
+// answered tells whether a connection that has had an answer may wait for another query.
+func (l *streamLimit) answered(c *net.TCPConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.SetReadDeadline(time.Now().Add(streamIdle))
+	l.conns[c] = true
+	l.limit(c)
 	return !l.draining
 }
 
-// drain ends the connections that wait for a query, and the others after their answer.
+// limit sets for how long a connection may wait for its query. One that ends after an answer is made anew (RFC 7766,
+// 6.2.4); the query of one without is lost with it.
+func (l *streamLimit) limit(c *net.TCPConn) {
+	switch {
+	case !l.draining:
+		c.SetReadDeadline(time.Now().Add(streamIdle))
+	case l.conns[c]:
+		c.SetReadDeadline(time.Unix(1, 0))
+	default:
+		c.SetReadDeadline(time.Now().Add(streamDrain))
+	}
+}
+
+// drain ends the connections that wait, and the others after their answer.
 func (l *streamLimit) drain() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.draining = true
 	for c := range l.conns {
-		c.SetReadDeadline(time.Unix(1, 0))
+		l.limit(c)
 	}
 }

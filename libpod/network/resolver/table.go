@@ -119,7 +119,7 @@ func (t *table) removeNetwork(name string) {
 }
 
 func (t *table) setContainer(config Container) error {
-	c := &container{Container: config, links: map[string]string{}, load: new(load)}
+	c := &container{Container: config, links: map[string]string{}, load: newLoad(maxWaitingPerOne, maxResolvingPerOne)}
 	c.Endpoints = slices.Clone(config.Endpoints)
 	for name, target := range config.Links {
 		c.links[canonical(name)] = canonical(target)

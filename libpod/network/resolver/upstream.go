@@ -61,6 +61,11 @@ func (f *forwarder) ask(ctx context.Context, k key, servers []server) answer {
 			i := asked
 			asked++
 			go func() {
+				if err := f.load.begin(ctx); err != nil {
+					results <- outcome{index: i, err: err}
+					return
+				}
+				defer f.load.end()
 				r, err := f.exchange(ctx, m.Copy(), servers[i])
 				f.note(servers[i].address, err, errors.Is(ctx.Err(), context.Canceled))
 				results <- outcome{i, r, err}
@@ -164,12 +169,6 @@ func (f *forwarder) note(a netip.AddrPort, err error, lost bool) {
 
 // exchange asks one server, by TCP where a packet is too small for its answer.
 func (f *forwarder) exchange(ctx context.Context, m *dns.Msg, s server) (*dns.Msg, error) {
-	select {
-	case f.exchanges <- struct{}{}:
-		defer func() { <-f.exchanges }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	m.Id = dns.Id()
 	r, err := f.converse(ctx, m, s, "udp")
 	if err == nil && r.Truncated {
