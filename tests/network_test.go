@@ -17,7 +17,7 @@ func online(t testing.TB, e *harness.Env, args ...string) string {
 	t.Helper()
 	name := containerName(t)
 	flags, cmd := split(args)
-	line := append([]string{"run", "-d", "--network", "bridge", "--name", name}, flags...)
+	line := append([]string{"run", "-d", "--name", name}, flags...)
 	withImage(t, e).Proa(append(append(line, image), cmd...)...).OK(t)
 	removeLater(t, e, name)
 	return name

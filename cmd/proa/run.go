@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -58,9 +57,6 @@ func runRun(a *app, c *cli.Context) error {
 	detach := c.Bool("detach")
 	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
 	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
-		if !c.IsSet("network") && isTerminal(a.err) {
-			a.sayNoNetwork(s.engine)
-		}
 		return cid.write(ctr.ID)
 	})
 	if err != nil {
@@ -235,15 +231,6 @@ func (c cidFile) write(id string) error {
 	}
 	_, err := c.f.WriteString(id)
 	return errors.Join(err, c.f.Close())
-}
-
-// sayNoNetwork tells once, on a terminal, that containers have no network yet.
-func (a *app) sayNoNetwork(e *libpod.Engine) {
-	mark := filepath.Join(e.Paths().DataDir, "said-no-network")
-	if f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-		f.Close()
-		fmt.Fprintln(a.err, "proa: this version has no networks yet: the container has only a loopback interface (--network none); --network host shares yours")
-	}
 }
 
 func isTerminal(w any) bool {
