@@ -43,10 +43,11 @@ func runRun(a *app, c *cli.Context) error {
 	if s.engine, err = a.engine(c.Context); err != nil {
 		return err
 	}
-	// The monitor starts while the image and the layer are seen to.
-	warm := s.engine.Warm(c.Context, ctr)
+	if err := s.engine.ResolveNetworks(ctr); err != nil {
+		return err
+	}
+	img, warm, err := a.warmUp(c, s.engine, ctr)
 	defer warm.Cancel()
-	img, err := a.findImage(c, s.engine, ctr, warm)
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,22 @@ func runRun(a *app, c *cli.Context) error {
 		return nil
 	}
 	return s.carry(c.Context)
+}
+
+// warmUp finds the image and starts the monitor, which then sets up the networks; that is at the same time, unless the
+// image has to say first which ports are published.
+func (a *app) warmUp(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, *libpod.Warm, error) {
+	if ctr.PublishAll {
+		img, err := a.findImage(c, e, ctr, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		ctr.CompletePorts(img)
+		return img, e.Warm(c.Context, ctr), nil
+	}
+	warm := e.Warm(c.Context, ctr)
+	img, err := a.findImage(c, e, ctr, warm)
+	return img, warm, err
 }
 
 // startFailed gives the error of a container that did not start the exit code that says so.
