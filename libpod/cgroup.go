@@ -180,7 +180,7 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 	paths := v1
 	if dir != "" {
 		paths = []string{dir}
-		cfg.CgroupDir, cfg.OOMFile = dir, filepath.Join(dir, "memory.events")
+		cfg.CgroupDir, cfg.OOMFile, cfg.FreezeFile = dir, filepath.Join(dir, "memory.events"), filepath.Join(dir, "cgroup.freeze")
 		if n := c.Config.Resources.PidsLimit; p != nil && n > 0 && n < initThreads {
 			cfg.PidsMax = n
 			if p != nil {
@@ -197,6 +197,9 @@ func (e *Engine) place(c *Container, s *specs.Spec, dir string, p *plan.Plan, cf
 	for _, path := range v1 {
 		if strings.Contains(path, "/memory/") {
 			cfg.OOMFile = filepath.Join(path, "memory.oom_control")
+		}
+		if strings.Contains(path, "/freezer/") {
+			cfg.FreezeFile = filepath.Join(path, "freezer.state")
 		}
 	}
 	if err := os.WriteFile(filepath.Join(e.runDir(c.ID), cgroupFile), []byte(strings.Join(paths, "\n")), 0o600); err != nil {

@@ -76,6 +76,26 @@ func (e *Engine) whole(c *Container) error {
 	return e.finishRemoval(c)
 }
 
+// lockWhole takes the lock of a container that was looked up before, and brings c up to date: another command may have
+// removed it meanwhile, and what works on the container's run directory would make one that belongs to nobody.
+func (e *Engine) lockWhole(c *Container) (unlock func(), err error) {
+	if unlock, err = e.lock(c.ID); err != nil {
+		return nil, err
+	}
+	if err = e.reread(c); err == nil {
+		err = e.finishRemoval(c)
+	}
+	if errors.Is(err, state.ErrNotFound) {
+		os.Remove(e.lockPath(c.ID)) // the lock made it again
+		err = fmt.Errorf("%w: %q", state.ErrNotFound, c.Name)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
 // finishRemoval is whole for a caller that has the container's lock.
 func (e *Engine) finishRemoval(c *Container) error {
 	if whole, _ := e.noted(c.ID); whole {

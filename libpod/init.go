@@ -21,7 +21,7 @@ func (e *Engine) Init(ctx context.Context, c *Container) error {
 	if c.Runtime != "" {
 		return fmt.Errorf("container %q can't be initialized: that needs the bundled runtime, and it has --runtime %s; start it", c.Name, c.Runtime)
 	}
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ func (e *Engine) Unpause(c *Container) error {
 }
 
 func (e *Engine) freeze(c *Container, from State, on bool) error {
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}
@@ -39,29 +40,39 @@ func (e *Engine) freeze(c *Container, from State, on bool) error {
 		}
 		return &WrongStateError{c.Name, st.State, reason}
 	}
-	dirs := e.cgroupsOf(c.ID)
-	if cgroup.Unified() {
-		if len(dirs) == 1 {
-			return e.sayFrozen(c, on, cgroup.Freeze(dirs[0], on))
-		}
-		return fmt.Errorf("container %q can't be paused: it has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
+	set, err := e.freezer(c)
+	if err != nil {
+		return err
 	}
-	i := slices.IndexFunc(dirs, func(d string) bool { return strings.Contains(d, "/freezer/") })
-	if i < 0 {
-		return fmt.Errorf("container %q can't be paused: without root that needs cgroup v2, which this host does not use alone", c.Name)
+	if err := set(on); err != nil {
+		return err
 	}
-	return e.sayFrozen(c, on, cgroup.FreezeV1(dirs[i], on))
-}
-
-func (e *Engine) sayFrozen(c *Container, on bool, err error) error {
+	if now := e.Status(c); on && now.State != Paused {
+		// It ended just then, and its monitor may be starting it again: the new init would wait, frozen, for ever.
+		return errors.Join(&WrongStateError{c.Name, now.State, "is not running"}, set(false))
+	}
 	action := "pause"
 	if !on {
 		action = "unpause"
 	}
-	if err == nil {
-		e.say(c, action)
+	e.say(c, action)
+	return nil
+}
+
+// freezer freezes and thaws the container's cgroup.
+func (e *Engine) freezer(c *Container) (set func(on bool) error, err error) {
+	dirs := e.cgroupsOf(c.ID)
+	if cgroup.Unified() {
+		if len(dirs) != 1 {
+			return nil, fmt.Errorf("container %q can't be paused: it has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
+		}
+		return func(on bool) error { return cgroup.Freeze(dirs[0], on) }, nil
 	}
-	return err
+	i := slices.IndexFunc(dirs, func(d string) bool { return strings.Contains(d, "/freezer/") })
+	if i < 0 {
+		return nil, fmt.Errorf("container %q can't be paused: without root that needs cgroup v2, which this host does not use alone", c.Name)
+	}
+	return func(on bool) error { return cgroup.FreezeV1(dirs[i], on) }, nil
 }
 
 // frozenV1 tells whether the container's cgroup of version 1 is frozen.

@@ -14,30 +14,23 @@ func (e *Engine) Rename(c *Container, name string) error {
 	if name == c.Name {
 		return fmt.Errorf("container %q has that name already", name)
 	}
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	r, err := e.state.Find(c.ID)
-	if err != nil {
-		return err
-	}
-	now, err := decode(r)
-	if err != nil {
-		return err
-	}
-	old := now.Name
+	old := c.Name
+	now := *c
 	now.Name = name
 	renamed, err := now.record()
 	if err != nil {
 		return err
 	}
-	renamed.Name = r.Name
+	renamed.Name = old
 	if err := e.state.Rename(renamed, name); err != nil {
 		return err
 	}
 	e.tellMonitor(c.ID, monitor.Change{Name: &name})
-	e.say(now, "rename", "oldName", "/"+old)
+	e.say(&now, "rename", "oldName", "/"+old)
 	return nil
 }

@@ -20,7 +20,7 @@ func (e *Engine) openRoot(ctx context.Context, c *Container) (root *os.File, clo
 	if root := e.runningRoot(c); root != nil {
 		return root, func() { root.Close() }, nil
 	}
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -58,17 +58,11 @@ func (e *Engine) Run(ctx context.Context, c *Container, img *image.Image, o Star
 // Start runs a created or exited container. With Attach it returns the client's end, on which the container's output
 // arrives; the caller then cleans up with Finish. A container that already runs is a *WrongStateError.
 func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if err := e.reread(c); err != nil {
-		return nil, err
-	}
-	if err := e.finishRemoval(c); err != nil {
-		return nil, err
-	}
 	return e.startLocked(ctx, c, o)
 }
 
@@ -228,7 +222,14 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
+	if warm.nets != nil {
+		err = e.plugged(c, warm.nets)
+		defer warm.nets.Close()
+	}
+	if err == nil {
+		err = e.configure(c, o, m, root, s, p, warm.cgroup)
+	}
+	if err == nil {
 		err = awaitStart(ctx, c, m)
 	}
 	if err != nil {

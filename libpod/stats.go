@@ -15,12 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Usage is what a container uses at one moment. A negative number is one that the host does not tell.
+// Usage is what a container uses at one moment, but for the processors: see Gauge.CPU. A negative number is one that the host does not tell.
 type Usage struct {
-	At          time.Time
-	CPU         time.Duration // used since the start
-	Memory      int64         // bytes, without the page cache that can be dropped at once
-	MemoryLimit int64         // bytes: the container's, or the nearest of what it is in, or the host's memory
+	Memory      int64 // bytes, without the page cache that can be dropped at once
+	MemoryLimit int64 // bytes: the container's, or the nearest of what it is in, or the host's memory
 	PIDs        int64
 	Read, Write int64 // bytes, of block devices
 	Rx, Tx      int64 // bytes, of its network interfaces; without any, zero
@@ -30,41 +28,63 @@ type Usage struct {
 // ErrNoCgroupV2 says that there are no figures, because the host does not use cgroup v2 alone.
 var ErrNoCgroupV2 = errors.New("stats come from cgroup v2, which this host does not use alone; `proa doctor` says how to switch to it")
 
-// Usage reads what the running container c uses from its cgroup.
-func (e *Engine) Usage(c *Container) (Usage, error) {
+// Gauge reads what one running container uses. It belongs to one run: one that has ended is a *WrongStateError.
+type Gauge struct {
+	name     string
+	pid      int
+	dir      string // its cgroup
+	networks bool   // it has interfaces of its own
+}
+
+// Gauge finds the running container c's cgroup.
+func (e *Engine) Gauge(c *Container) (*Gauge, error) {
 	st := e.Status(c)
 	if st.PID == 0 {
-		return Usage{}, &WrongStateError{c.Name, st.State, "is not running"}
+		return nil, &WrongStateError{c.Name, st.State, "is not running"}
 	}
 	if !cgroup.Unified() {
-		return Usage{}, ErrNoCgroupV2
+		return nil, ErrNoCgroupV2
 	}
 	dirs := e.cgroupsOf(c.ID)
 	if len(dirs) != 1 {
-		return Usage{}, fmt.Errorf("container %q has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
+		return nil, fmt.Errorf("container %q has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
 	}
-	u, err := readUsage(dirs[0])
+	return &Gauge{c.Name, st.PID, dirs[0], c.Config.Namespaces.Network != "host"}, nil
+}
+
+func (g *Gauge) explain(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return Usage{}, &WrongStateError{c.Name, Exited, "is not running"}
+		return &WrongStateError{g.name, Exited, "is not running"}
 	}
 	if err != nil {
-		return Usage{}, fmt.Errorf("reading what container %q uses: %w", c.Name, err)
+		return fmt.Errorf("reading what container %q uses: %w", g.name, err)
 	}
-	if n := c.Config.Namespaces.Network; n != "host" {
-		u.Rx, u.Tx = netUsage(st.PID)
+	return nil
+}
+
+// CPU reads the time used of the processors, and when that was. It takes a fraction of what Usage does.
+func (g *Gauge) CPU() (used time.Duration, at time.Time, err error) {
+	at = time.Now()
+	cpu, err := keyed(filepath.Join(g.dir, "cpu.stat")) // there without any controller
+	return time.Duration(cpu["usage_usec"]) * time.Microsecond, at, g.explain(err)
+}
+
+// Usage reads the rest.
+func (g *Gauge) Usage() (Usage, error) {
+	u, err := readUsage(g.dir)
+	if err != nil {
+		return u, g.explain(err)
+	}
+	if g.networks {
+		u.Rx, u.Tx = netUsage(g.pid)
 	}
 	return u, nil
 }
 
-// readUsage reads the files of a cgroup (cgroup-v2.rst). cpu.stat is there without any controller; a file that needs one
-// is missing where the host does not delegate it.
-func readUsage(dir string) (Usage, error) {
-	u := Usage{At: time.Now(), Memory: -1, MemoryLimit: -1, PIDs: -1, Read: -1, Write: -1}
-	cpu, err := keyed(filepath.Join(dir, "cpu.stat"))
-	if err != nil {
-		return u, err
-	}
-	u.CPU = time.Duration(cpu["usage_usec"]) * time.Microsecond
+// readUsage reads the files of a cgroup (cgroup-v2.rst). A file that needs a controller is missing where the host does not
+// delegate that.
+func readUsage(dir string) (u Usage, err error) {
+	u = Usage{Memory: -1, MemoryLimit: -1, PIDs: -1, Read: -1, Write: -1}
 	if u.Memory, err = number(filepath.Join(dir, "memory.current")); err != nil {
 		u.Missing = append(u.Missing, "memory")
 	} else {

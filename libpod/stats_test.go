@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,10 +40,13 @@ func TestReadUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.At = time.Time{}
-	want := Usage{CPU: 2500 * time.Millisecond, Memory: 350000, MemoryLimit: 1000000, PIDs: 7, Read: 1010, Write: 2020}
-	if u.CPU != want.CPU || u.Memory != want.Memory || u.MemoryLimit != want.MemoryLimit || u.PIDs != want.PIDs || u.Read != want.Read || u.Write != want.Write || len(u.Missing) != 0 {
+	want := Usage{Memory: 350000, MemoryLimit: 1000000, PIDs: 7, Read: 1010, Write: 2020}
+	if u.Memory != want.Memory || u.MemoryLimit != want.MemoryLimit || u.PIDs != want.PIDs || u.Read != want.Read || u.Write != want.Write || len(u.Missing) != 0 {
 		t.Errorf("usage = %+v, want %+v", u, want)
+	}
+	g := Gauge{name: "c", dir: filepath.Join(dir, "c")}
+	if used, at, err := g.CPU(); err != nil || used != 2500*time.Millisecond || at.IsZero() {
+		t.Errorf("processors: %v at %v, %v", used, at, err)
 	}
 	for _, f := range []string{"memory.current", "pids.current", "io.stat"} {
 		os.Remove(filepath.Join(dir, "c", f))
@@ -53,7 +57,9 @@ func TestReadUsage(t *testing.T) {
 	if u.Memory != -1 || u.MemoryLimit != -1 || u.PIDs != 3 || u.Read != -1 || !slices.Equal(u.Missing, []string{"memory", "pids", "io"}) {
 		t.Errorf("without controllers: %+v", u)
 	}
-	if _, err := readUsage(filepath.Join(dir, "gone")); !os.IsNotExist(err) {
+	gone := Gauge{name: "c", dir: filepath.Join(dir, "gone")}
+	var wrong *WrongStateError
+	if _, _, err := gone.CPU(); !errors.As(err, &wrong) {
 		t.Errorf("of a cgroup that is gone: %v", err)
 	}
 }

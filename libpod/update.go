@@ -17,20 +17,17 @@ import (
 // Update has change edit the container's record, and makes the limits that come of it those of the cgroup of a
 // container that runs. When the cgroup does not take them the record stays as it was; change may refuse with an error.
 func (e *Engine) Update(c *Container, change func(*Container) error) error {
-	unlock, err := e.lock(c.ID)
+	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	now, err := e.Lookup(c.ID)
-	if err != nil {
-		return err
-	}
+	now := *c
 	old, policy := now.Config.Resources, now.Restart
-	if err := change(now); err != nil {
+	if err := change(&now); err != nil {
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
-	st := e.Status(now)
+	st := e.Status(&now)
 	if limits := now.Config.Resources; limits != old && st.PID != 0 {
 		if err := e.setLimits(c.ID, limits, old); err != nil {
 			// Some may have been taken.
@@ -45,7 +42,7 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	if err := e.state.Put(r); err != nil {
 		return err
 	}
-	e.say(now, "update")
+	e.say(&now, "update")
 	if now.Restart != policy {
 		e.tellMonitor(c.ID, monitor.Change{Restart: &now.Restart})
 	}

@@ -31,9 +31,13 @@ type Report struct {
 	lib      cs.CheckReport
 }
 
-// Check compares the metadata with what is on disk, in both directions, without mounting anything.
+// Check compares the metadata with what is on disk, in both directions, without mounting anything. It sweeps before, as
+// any command does: what a killed process has left is no damage.
 func (s *Store) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := s.Sweep(); err != nil {
 		return nil, err
 	}
 	found, err := s.lib.Check(&cs.CheckOptions{

@@ -10,8 +10,8 @@ import (
 )
 
 // Sweep removes the files that processes left which were killed while they wrote a list of layers, images or containers:
-// the library writes ".tmp-" files and renames them. Drafts of killed processes go too. It costs the reading of four directories; a list that another
-// process holds is left to the next call.
+// the library writes ".tmp-" files and renames them. Drafts and transfers of killed processes go too. It costs the reading
+// of five directories; a list that another process holds is left to the next call.
 func (s *Store) Sweep() error {
 	for _, list := range []string{"layers", "images", "containers"} {
 		dir := filepath.Join(s.lib.GraphRoot(), "overlay-"+list)
@@ -22,6 +22,9 @@ func (s *Store) Sweep() error {
 		if err := sweepUnder(filepath.Join(dir, list+".lock"), left); err != nil {
 			return fmt.Errorf("remove what a killed process left in storage: %w", err)
 		}
+	}
+	if err := s.sweepTransfers(); err != nil {
+		return fmt.Errorf("remove what a killed process left in storage: %w", err)
 	}
 	return s.sweepDrafts()
 }

@@ -159,13 +159,27 @@ func (c *chaos) wrongProcesses(records []chaosRecord) (wrong []string) {
 		case p.Args[0] == "proa-pause":
 			pauses++
 		default:
-			wrong = append(wrong, fmt.Sprintf("process %v of no container", p))
+			wrong = append(wrong, fmt.Sprintf("process %v of no container: %s", p, circumstances(p.PID)))
 		}
 	}
 	if pauses != 1 {
 		wrong = append(wrong, fmt.Sprintf("%d pause processes", pauses))
 	}
 	return wrong
+}
+
+// circumstances are what may tell why a process is still there.
+func circumstances(pid int) string {
+	dir := fmt.Sprintf("/proc/%d/", pid)
+	wchan, _ := os.ReadFile(dir + "wchan")
+	stack, _ := os.ReadFile(dir + "stack")
+	out := fmt.Sprintf("state %s, waits in %s, %s", processState(pid), wchan, stack)
+	fds, _ := os.ReadDir(dir + "fd")
+	for _, fd := range fds {
+		target, _ := os.Readlink(dir + "fd/" + fd.Name())
+		out += " " + fd.Name() + ":" + target
+	}
+	return out
 }
 
 // wrongCgroups are those of no container.

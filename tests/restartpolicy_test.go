@@ -124,6 +124,20 @@ func TestRestartMonitorKilled(t *testing.T) {
 	env.Proa("rm", name).OK(t)
 }
 
+// TestRestartPaused: a container whose init is killed while it is paused comes back, and not frozen.
+func TestRestartPaused(t *testing.T) {
+	e, d := delegated(t)
+	name := containerName(t)
+	d.Proa("run", "-d", "--network=none", "--restart=always", "--name", name, image, "sh", "-c", "echo run; sleep 20011").OK(t)
+	removeLater(t, e, name)
+	d.Proa("pause", name).OK(t)
+	init, _ := pids(t, e, name)
+	kill(t, init)
+	harness.Eventually(t, "it runs again", func() bool {
+		return strings.Count(d.Proa("logs", name).OK(t).Stdout, "run\n") == 2 && d.Proa("inspect", "-f", "{{.State.Status}}", name).OK(t).Out() == "running"
+	})
+}
+
 func TestRestartRefused(t *testing.T) {
 	for _, bad := range []string{"sometimes", "on-failure:x", "on-failure:-1", "always:3", "no:1"} {
 		refused(t, env.Proa("run", "-d", "--restart", bad, image, "true"), 125, "--restart", bad)

@@ -17,7 +17,7 @@ func commands(a *app) []*cli.Command {
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
 		newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
-		newMountCommand(a), newUnmountCommand(a),
+		newInitCommand(a), newMountCommand(a), newUnmountCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
 		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a), newEventsCommand(a), newVolumeCommand(a),

@@ -20,7 +20,7 @@ func newCreateCommand(a *app) *cli.Command {
 }
 
 func runCreate(a *app, c *cli.Context) error {
-	ctr, err := parseCreate(c)
+	ctr, err := parseCreate(a, c)
 	if err != nil {
 		return err
 	}

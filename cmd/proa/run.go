@@ -12,6 +12,7 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -32,7 +33,7 @@ func newRunCommand(a *app) *cli.Command {
 }
 
 func runRun(a *app, c *cli.Context) error {
-	ctr, err := parseCreate(c)
+	ctr, err := parseCreate(a, c)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func runRun(a *app, c *cli.Context) error {
 	detach := c.Bool("detach")
 	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
 	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
-		if c.String("network") == "" && isTerminal(a.err) {
+		if !c.IsSet("network") && isTerminal(a.err) {
 			a.sayNoNetwork(s.engine)
 		}
 		return cid.write(ctr.ID)
@@ -184,7 +185,7 @@ func ofPlatform(img *image.Image, platform string) bool {
 
 // runImageProgram runs proa-image, which links the image transports, with its progress on standard error.
 func (a *app) runImageProgram(ctx context.Context, args []string) (string, error) {
-	path, err := imageProgram()
+	path, err := config.Program("proa-image")
 	if err != nil {
 		return "", err
 	}
@@ -198,21 +199,6 @@ func (a *app) runImageProgram(ctx context.Context, args []string) (string, error
 		return "", &exitError{code: exitEngine} // it said why
 	}
 	return out.String(), err
-}
-
-// imageProgram is proa-image: beside proa as built, or in libexec as installed.
-func imageProgram() (string, error) {
-	self, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return "", fmt.Errorf("finding proa itself: %w", err)
-	}
-	dir := filepath.Dir(self)
-	for _, p := range []string{filepath.Join(dir, "proa-image"), filepath.Join(dir, "..", "libexec", "proa", "proa-image")} {
-		if _, err := os.Stat(p); err == nil {
-			return filepath.Clean(p), nil
-		}
-	}
-	return "", fmt.Errorf("proa-image is neither beside %s nor in ../libexec/proa: install proa whole, with `make install`", self)
 }
 
 // cidFile is a file made before the container, so that nothing is made when it can't be.

@@ -21,7 +21,7 @@ func newStatsCommand(a *app) *cli.Command {
 		Usage:     "show what running containers use",
 		ArgsUsage: "[CONTAINER...]",
 		Description: "It goes on until it is interrupted; without names it shows the containers that run at each moment. CPU % is of one processor, " +
-			"over the time since the last table, or with --no-stream over a twentieth of a second. What the host does not delegate the cgroup " +
+			"over the time since the last table, and in the first one over a fortieth of a second. What the host does not delegate the cgroup " +
 			"controller for is shown as --.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also containers that do not run"},
@@ -52,12 +52,12 @@ type stats struct {
 	whole  bool
 	format string
 	clear  bool
-	last   map[string]libpod.Usage
+	last   map[string]cpuTime
 	warned bool
 }
 
 func runStats(a *app, c *cli.Context) error {
-	s := &stats{app: a, refs: c.Args().Slice(), all: c.Bool("all"), whole: c.Bool("no-trunc"), format: c.String("format"), last: map[string]libpod.Usage{}}
+	s := &stats{app: a, refs: c.Args().Slice(), all: c.Bool("all"), whole: c.Bool("no-trunc"), format: c.String("format"), last: map[string]cpuTime{}}
 	every := time.Duration(c.Int("interval")) * time.Second
 	switch {
 	case s.all && len(s.refs) > 0:
@@ -92,55 +92,96 @@ func runStats(a *app, c *cli.Context) error {
 	return nil
 }
 
-// window is the time that a single table's use of the processor is measured over.
-const window = 50 * time.Millisecond
+// window is the time that the first table's use of the processors is measured over. The kernel accounts for a process that
+// computes at each of its ticks, of which there are 100 to 1000 a second.
+const window = 25 * time.Millisecond
 
 func (s *stats) run(ctx context.Context, every time.Duration, once bool) error {
-	if _, err := s.sample(ctx); err != nil {
+	list, err := s.open(ctx)
+	if err != nil {
 		return err
 	}
-	for wait := window; ; wait = every {
-		select {
-		case <-ctx.Done():
+	due := time.After(window)
+	if err := read(list, (*reading).readCPU); err != nil {
+		return err
+	}
+	s.keep(list)
+	for first := true; ; first = false {
+		if !first {
+			if !wait(ctx, due) {
+				return nil
+			}
+			if list, err = s.open(ctx); err != nil {
+				return err
+			}
+		}
+		if err := read(list, (*reading).readUsage); err != nil {
+			return err
+		}
+		if first && !wait(ctx, due) {
 			return nil
-		case <-time.After(wait):
 		}
-		rows, err := s.sample(ctx)
-		if err != nil {
+		if err := read(list, (*reading).readCPU); err != nil {
 			return err
 		}
-		if err := s.print(rows); err != nil || once {
+		if err := s.print(s.rows(list)); err != nil || once {
 			return err
 		}
+		due = time.After(every)
 	}
 }
 
-// sample reads every container's figures; its rows compare them with those before.
-func (s *stats) sample(ctx context.Context) ([]statsRow, error) {
+// wait tells whether due came before the end of ctx.
+func wait(ctx context.Context, due <-chan time.Time) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-due:
+		return true
+	}
+}
+
+// open finds the gauges of all containers.
+func (s *stats) open(ctx context.Context) ([]*reading, error) {
 	list, err := s.containers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]statsRow, 0, len(list))
-	now := map[string]libpod.Usage{}
+	out := make([]*reading, 0, len(list))
 	for _, c := range list {
-		u, err := s.engine.Usage(c)
+		g, err := s.engine.Gauge(c)
 		var wrong *libpod.WrongStateError
-		switch {
-		case errors.As(err, &wrong):
-			if s.all || len(s.refs) > 0 {
-				rows = append(rows, s.row(c, nil))
-			}
-			continue
-		case err != nil:
+		if err != nil && !errors.As(err, &wrong) {
 			return nil, err
 		}
-		s.missing(u)
-		now[c.ID] = u
-		rows = append(rows, s.row(c, &u))
+		out = append(out, &reading{Container: c, gauge: g})
 	}
-	s.last = now
-	return rows, nil
+	return out, nil
+}
+
+// keep remembers the processors' use for the next table.
+func (s *stats) keep(list []*reading) {
+	s.last = map[string]cpuTime{}
+	for _, r := range list {
+		if r.gauge != nil {
+			s.last[r.ID] = r.cpu
+		}
+	}
+}
+
+// rows compares the readings with those of the last table.
+func (s *stats) rows(list []*reading) []statsRow {
+	rows := make([]statsRow, 0, len(list))
+	for _, r := range list {
+		if r.gauge != nil {
+			s.missing(r.Usage)
+		} else if !s.all && len(s.refs) == 0 {
+			continue
+		}
+		rows = append(rows, s.row(r))
+	}
+	s.keep(list)
+	return rows
 }
 
 func (s *stats) containers(ctx context.Context) ([]*libpod.Container, error) {
@@ -176,21 +217,21 @@ func (s *stats) missing(u libpod.Usage) {
 	s.app.warn(fmt.Errorf("some figures are missing: the host does not delegate the cgroup controllers %s; `proa doctor` says how it does", strings.Join(u.Missing, ", ")))
 }
 
-func (s *stats) row(c *libpod.Container, u *libpod.Usage) statsRow {
-	id := c.ID
+func (s *stats) row(u *reading) statsRow {
+	id := u.ID
 	if !s.whole {
 		id = id[:12]
 	}
-	r := statsRow{Container: id, ID: id, Name: c.Name, BlockIO: "--", CPUPerc: "--", MemPerc: "--", MemUsage: "-- / --", NetIO: "--", PIDs: "--"}
-	if u == nil {
+	r := statsRow{Container: id, ID: id, Name: u.Name, BlockIO: "--", CPUPerc: "--", MemPerc: "--", MemUsage: "-- / --", NetIO: "--", PIDs: "--"}
+	if u.gauge == nil {
 		return r
 	}
 	r.NetIO = pair(u.Rx, u.Tx)
 	if u.Read >= 0 {
 		r.BlockIO = pair(u.Read, u.Write)
 	}
-	if before, ok := s.last[c.ID]; ok && u.CPU >= before.CPU && u.At.After(before.At) {
-		r.CPUPerc = fmt.Sprintf("%.2f%%", 100*float64(u.CPU-before.CPU)/float64(u.At.Sub(before.At)))
+	if before, ok := s.last[u.ID]; ok && u.cpu.used >= before.used && u.cpu.at.After(before.at) {
+		r.CPUPerc = fmt.Sprintf("%.2f%%", 100*float64(u.cpu.used-before.used)/float64(u.cpu.at.Sub(before.at)))
 	}
 	if u.Memory >= 0 {
 		r.MemUsage = units.BytesSize(float64(u.Memory)) + " / " + units.BytesSize(float64(u.MemoryLimit))

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/urfave/cli/v2"
 )
@@ -18,7 +19,7 @@ func newTransferCommand(a *app, name, usage, args string) *cli.Command {
 		ArgsUsage:       args,
 		SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			path, err := imageProgram()
+			path, err := config.Program("proa-image")
 			if err != nil {
 				return err
 			}

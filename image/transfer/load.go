@@ -31,14 +31,14 @@ type Loaded struct {
 // Load brings the images of a docker-archive or oci-archive into the store, compressed or not. name is only for errors.
 // Every image is loaded or, on an error, those after the one that failed are not; layers of the failed one are removed.
 func Load(ctx context.Context, s *storage.Store, in io.Reader, name string, out Output) ([]Loaded, error) {
-	w, err := openWorkspace(s)
+	w, err := s.NewTransfer()
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
+	defer w.Close()
 	loaded, err := load(ctx, w, in, out)
 	if err != nil {
-		w.undo()
+		w.Undo()
 		return loaded, fmt.Errorf("load %q: %w", name, explainLoad(ctx, err, s))
 	}
 	return loaded, nil
@@ -63,9 +63,9 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	return err
 }
 
-func load(ctx context.Context, w *workspace, in io.Reader, out Output) ([]Loaded, error) {
+func load(ctx context.Context, w *storage.Transfer, in io.Reader, out Output) ([]Loaded, error) {
 	// The archives' transports take no path with a colon, which the store's may have.
-	dir, err := os.Open(w.dir)
+	dir, err := os.Open(w.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func load(ctx context.Context, w *workspace, in io.Reader, out Output) ([]Loaded
 	if err != nil {
 		return nil, err
 	}
-	sys, err := systemContext(w.store, Access{}, Platform{}, w.dir)
+	sys, err := systemContext(w.Store, Access{}, Platform{}, w.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func kindOf(path string) (string, error) {
 	return "oci", nil
 }
 
-func loadDocker(ctx context.Context, w *workspace, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
+func loadDocker(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, file string, out Output) ([]Loaded, error) {
 	r, err := dockerarchive.NewReader(sys, file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
@@ -178,7 +178,7 @@ func loadDocker(ctx context.Context, w *workspace, sys *types.SystemContext, fil
 	return loaded, nil
 }
 
-func loadOCI(ctx context.Context, w *workspace, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
+func loadOCI(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, dir, file string, out Output) ([]Loaded, error) {
 	root := filepath.Join(dir, "layout")
 	if err := unpack(ctx, file, root); err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func tagged(v string) bool {
 	return ok
 }
 
-func loadOne(ctx context.Context, w *workspace, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
+func loadOne(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, ref types.ImageReference, names []string, out Output) (Loaded, error) {
 	var full []string
 	var first reference.Named
 	for _, n := range names {
@@ -254,7 +254,7 @@ func loadOne(ctx context.Context, w *workspace, sys *types.SystemContext, ref ty
 		return Loaded{}, err
 	}
 	if len(full) > 1 {
-		if err := w.store.AddNames(id, full[1:]); err != nil {
+		if err := w.Store.AddNames(id, full[1:]); err != nil {
 			return Loaded{}, err
 		}
 	}

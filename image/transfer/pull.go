@@ -64,12 +64,12 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 	case o.Policy == Never:
 		return nil, fmt.Errorf("%w %q: pull it with proa pull, or give another --pull policy than never", image.ErrNotFound, ref)
 	}
-	w, err := openWorkspace(s)
+	w, err := s.NewTransfer()
 	if err != nil {
 		return nil, err
 	}
-	defer w.close()
-	sys, err := systemContext(s, o.Access, o.Platform, w.dir)
+	defer w.Close()
+	sys, err := systemContext(s, o.Access, o.Platform, w.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 	}
 	ids, err := pullNames(ctx, w, sys, names, local, o)
 	if err != nil {
-		w.undo()
+		w.Undo()
 	}
 	return ids, err
 }
@@ -106,7 +106,7 @@ func usable(s *storage.Store, ref string, p Platform) (*image.Image, error) {
 	return i, nil
 }
 
-func pullNames(ctx context.Context, w *workspace, sys *types.SystemContext, names []reference.Named, local *image.Image, o PullOptions) ([]string, error) {
+func pullNames(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, names []reference.Named, local *image.Image, o PullOptions) ([]string, error) {
 	var ids []string
 	var errs []error
 	for _, name := range names {
@@ -118,7 +118,7 @@ func pullNames(ctx context.Context, w *workspace, sys *types.SystemContext, name
 			}
 			continue
 		}
-		errs = append(errs, explain(ctx, err, name, o.Access, w.store))
+		errs = append(errs, explain(ctx, err, name, o.Access, w.Store))
 		if o.AllTags || ctx.Err() != nil {
 			return nil, errs[len(errs)-1]
 		}
@@ -197,7 +197,7 @@ func allTags(ctx context.Context, sys *types.SystemContext, name reference.Named
 	return names, nil
 }
 
-func pullOne(ctx context.Context, w *workspace, sys *types.SystemContext, name reference.Named, local *image.Image, o PullOptions) (string, error) {
+func pullOne(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, name reference.Named, local *image.Image, o PullOptions) (string, error) {
 	ref, err := docker.NewReference(name)
 	if err != nil {
 		return "", err

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-containers/proa/image"
@@ -208,38 +207,6 @@ func TestPullCancelled(t *testing.T) {
 	_, err := Pull(ctx, s, r.addr()+"/x:1", PullOptions{Access: Access{TLSVerify: &insecure}})
 	if !errors.Is(err, ErrInterrupted) {
 		t.Errorf("error is %v, want ErrInterrupted", err)
-	}
-	emptyStore(t, s)
-}
-
-// TestKilledTransferIsSwept: what a killed transfer left is removed by the next one, and not what another tool began.
-func TestKilledTransferIsSwept(t *testing.T) {
-	s, r := open(t, "16m"), newRegistry(t)
-	w, err := openWorkspace(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, other := archive(t, file("a", "1")), archive(t, file("b", "2"))
-	if err := w.expect([]digest.Digest{digest.FromBytes(own)}); err != nil {
-		t.Fatal(err)
-	}
-	for id, layer := range map[string][]byte{strings.Repeat("1", 64): own, strings.Repeat("2", 64): other} {
-		if _, err := s.PutLayer(id, "", bytes.NewReader(layer)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.lock.Close(); err != nil { // as the kernel does for the killed
-		t.Fatal(err)
-	}
-	if _, err := r.pull(s, "x:none", PullOptions{}); !errors.Is(err, ErrNotThere) {
-		t.Fatal(err)
-	}
-	layers, err := s.Layers()
-	if err != nil || len(layers) != 1 || layers[0].ID != strings.Repeat("2", 64) {
-		t.Errorf("layers: %v, %v; want the other tool's alone", layers, err)
-	}
-	if err := s.DeleteLayer(strings.Repeat("2", 64)); err != nil {
-		t.Error(err)
 	}
 	emptyStore(t, s)
 }

@@ -181,7 +181,7 @@ func (o *opened) NewImageSource(context.Context, *types.SystemContext) (types.Im
 }
 
 // copyImage copies from src, which it closes, to the store under name (nil: under its id alone) and returns the image's id.
-func copyImage(ctx context.Context, w *workspace, sys *types.SystemContext, src *opened, name reference.Named, id string, out Output) (string, error) {
+func copyImage(ctx context.Context, w *storage.Transfer, sys *types.SystemContext, src *opened, name reference.Named, id string, out Output) (string, error) {
 	policy, err := policyContext(sys)
 	if err != nil {
 		return "", errors.Join(err, src.source.Close())
@@ -189,12 +189,12 @@ func copyImage(ctx context.Context, w *workspace, sys *types.SystemContext, src 
 	defer func() { _ = policy.Destroy() }()
 	blobs, err := layerBlobs(ctx, sys, src.source)
 	if err == nil {
-		err = w.expect(blobs)
+		err = w.Expect(blobs)
 	}
 	if err != nil {
 		return "", errors.Join(err, src.source.Close())
 	}
-	dest, err := istorage.Transport.NewStoreReference(w.store.Library(), name, id)
+	dest, err := istorage.Transport.NewStoreReference(w.Store.Library(), name, id)
 	if err != nil {
 		return "", errors.Join(fmt.Errorf("name image in storage: %w", err), src.source.Close())
 	}

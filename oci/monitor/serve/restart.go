@@ -147,9 +147,21 @@ func (s *server) dropRun() {
 	closeAll(s.parent)
 	closeAll(s.held)
 	s.parent, s.held = nil, nil
+	s.thaw()
 	if s.cfg.PidsMax > 0 {
 		// The new init has more threads than that until it becomes the command.
 		os.WriteFile(filepath.Join(s.cfg.CgroupDir, "pids.max"), []byte("max"), 0)
+	}
+}
+
+// thaw lets the cgroup of a container go on whose init was killed while it was paused: the next one would begin frozen.
+func (s *server) thaw() {
+	word := "0"
+	if filepath.Base(s.cfg.FreezeFile) == "freezer.state" {
+		word = "THAWED"
+	}
+	if s.cfg.FreezeFile != "" {
+		os.WriteFile(s.cfg.FreezeFile, []byte(word), 0)
 	}
 }
 

@@ -1,0 +1,54 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// pasta forwards single connections between sockets, the least work of the three.
+type pasta struct{ old bool } // old: also one that is too old to be chosen
+
+func (pasta) name() string { return Pasta }
+
+var pastaVersion = regexp.MustCompile(`\d{4}_\d\d_\d\d\.[0-9a-f]+`)
+
+// look takes --map-host-loopback, of August 2024, as the sign of one that is recent enough. Those of early 2023 bind what
+// goes out to the interface that had the default route when they started, so that a VPN or another network is not
+// followed. Distributions' builds don't always tell a version.
+func (p pasta) look(ctx context.Context) (string, error) {
+	path, err := exec.LookPath("pasta")
+	if err != nil {
+		return "", errors.New("pasta is not installed; the package is called passt")
+	}
+	told, _ := exec.CommandContext(ctx, path, "--version").CombinedOutput()
+	version := pastaVersion.FindString(string(told))
+	if p.old {
+		return version, nil
+	}
+	help, _ := exec.CommandContext(ctx, path, "--help").CombinedOutput()
+	if !strings.Contains(string(help), "--map-host-loopback") {
+		return version, fmt.Errorf("%s is older than August 2024 and would not follow changes of the host's network; update the package passt", path)
+	}
+	return version, nil
+}
+
+func (pasta) command(ns Namespace, o Options) (*exec.Cmd, error) {
+	args := []string{
+		"--foreground", "--quiet",
+		"--netns", ns.Path, "--no-netns-quit", // it ends with us
+		"--ns-ifname", Interface, "--mtu", strconv.Itoa(o.mtu()),
+		"--address", address4.Addr().String(), "--netmask", strconv.Itoa(address4.Bits()), "--gateway", gateway4.String(),
+		"--address", address6.Addr().String(), "--gateway", gateway6.String(),
+		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
+		"--no-dhcp", "--no-dhcpv6", "--no-ra",
+	}
+	if !o.HostLoopback {
+		args = append(args, "--no-map-gw")
+	}
+	return exec.Command("pasta", args...), nil
+}

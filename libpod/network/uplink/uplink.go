@@ -1,0 +1,83 @@
+// Package uplink owns the way from the containers' network namespace to the outside: the program that carries packets
+// over the user's own sockets, the interface it serves, and its restarts. Programs for that are pasta, slirp4netns and the
+// embedded one of package gvisor, which needs nothing installed. It links into proa-netd alone and runs there, in the
+// host's network namespace as the user, with the rights of the user's namespace over the containers' one.
+//
+// What an uplink does not do: it forwards no port (package port does), answers no name, and leaves masquerading to the
+// filters of package link.
+package uplink
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os/exec"
+)
+
+// Interface is the uplink's interface in the containers' namespace.
+const Interface = "uplink"
+
+// The uplinks by name, as Options.Use takes them.
+const (
+	Pasta    = "pasta"
+	Slirp    = "slirp4netns"
+	Embedded = "embedded"
+	None     = "none"
+)
+
+// DefaultMTU is what an interface takes that no wire limits: every program here ends the connections that pass through it,
+// so that large packets cost less and meet no smaller MTU further on.
+const DefaultMTU = 65520
+
+// Namespace is the containers' network namespace.
+type Namespace struct {
+	In   func(func() error) error // runs a function on a thread of the namespace
+	Path string                   // names the namespace for another process of the user, such as /proc/PID/fd/N
+}
+
+// Options is what is asked of an uplink. The zero value asks for the best there is, with the host's loopback closed.
+type Options struct {
+	Use          string   `json:",omitempty"` // one uplink and no other; "" chooses
+	MTU          int      `json:",omitempty"` // 0: DefaultMTU
+	HostLoopback bool     `json:",omitempty"` // the gateways' addresses lead to the host's loopback
+	Serve        []string `json:"-"`          // the command line of the embedded uplink; gvisor.Serve does its work
+}
+
+// Info tells which uplink there is, or why there is none.
+type Info struct {
+	Name      string         `json:",omitempty"` // "" where there is none
+	Version   string         `json:",omitempty"`
+	Interface string         `json:",omitempty"`
+	Addresses []netip.Prefix `json:",omitempty"`
+	Gateways  []netip.Addr   `json:",omitempty"` // lead to the host's loopback where that was asked for
+	MTU       int            `json:",omitempty"`
+	Restarts  int            `json:",omitempty"`
+	Refused   []string       `json:",omitempty"` // why better ones are not used
+}
+
+// uplink is one program that can be one.
+type uplink interface {
+	name() string
+	// look finds the program and its version, or says what is missing and what to do.
+	look(context.Context) (version string, err error)
+	// command is what to start: it makes or takes the interface, and ends with this process.
+	command(Namespace, Options) (*exec.Cmd, error)
+}
+
+// ErrNone says that Options.Use asks for no uplink.
+var ErrNone = errors.New("no uplink was asked for")
+
+// The addresses are those that slirp4netns has; its IPv6 ones can't be chosen.
+var (
+	address4 = netip.MustParsePrefix("10.0.2.100/24")
+	gateway4 = netip.MustParseAddr("10.0.2.2")
+	address6 = netip.MustParsePrefix("fd00::100/64")
+	gateway6 = netip.MustParseAddr("fd00::2")
+)
+
+func (o Options) mtu() int {
+	if o.MTU == 0 {
+		return DefaultMTU
+	}
+	return o.MTU
+}
