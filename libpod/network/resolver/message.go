@@ -177,7 +177,8 @@ func reversed(name string) (netip.Addr, bool) {
 	}
 	var text strings.Builder
 	for i := 62; i >= 0; i -= 2 {
-		if i < 62 && digits[i+1] != '.' {
+		hex := digits[i] >= '0' && digits[i] <= '9' || digits[i] >= 'a' && digits[i] <= 'f'
+		if !hex || i < 62 && digits[i+1] != '.' {
 			return netip.Addr{}, false
 		}
 		text.WriteByte(digits[i])
