@@ -55,7 +55,7 @@ func (n *Network) SetOption(key, value string) error {
 	if !slices.Contains(known, key) {
 		return fmt.Errorf("unknown option %q of driver %s: it has %s", key, n.Driver, strings.Join(known, ", "))
 	}
-	if slices.Contains(pending, key) || key == OptionIsolate && value == "false" {
+	if on, err := strconv.ParseBool(value); slices.Contains(pending, key) || key == OptionIsolate && err == nil && !on {
 		return fmt.Errorf("option %s=%q is not carried out yet", key, value)
 	}
 	switch key {
