@@ -61,7 +61,7 @@ func dial(ns *netlab.Space, network string, to netip.AddrPort) (c net.Conn, err 
 		return err
 	})
 	if err == nil {
-		c.SetDeadline(time.Now().Add(20*time.Second))
+		c.SetDeadline(time.Now().Add(20 * time.Second))
 	}
 	return c, err
 }
