@@ -28,7 +28,7 @@ const tableName = "proa-egress"
 //	outN      saddr . daddr @ownN accept; jump listedN; goto refuse
 //	inN       saddr . daddr @ownN, port 53 accept; jump listedN; goto refuse
 //	listedN   saddr . daddr @fixedN accept, @namedN accept; tcp, udp: saddr . daddr . dport @fixedportN accept, @namedportN accept
-//	refuse    limit rate, log group; reject
+//	refuse    limit rate, log group; tcp reject with reset; reject with admin-prohibited
 
 // Table is the Gate. It has a connection to the kernel; the rules stay when it is closed.
 type Table struct {
@@ -159,6 +159,8 @@ func (t *Table) make() error {
 	t.c.AddTable(t.table)
 	refuse := t.chain("refuse", nil)
 	refuse(limited(), logged())
+	// The kernel sends a destination one ICMP error in a second, and TCP would try again without one.
+	refuse(transport(unix.IPPROTO_TCP), []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}})
 	refuse([]expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}})
 	forward, input := t.chain("forward", nftables.ChainHookForward), t.chain("input", nftables.ChainHookInput)
 	forward(established(), accept())
