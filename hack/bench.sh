@@ -62,7 +62,7 @@ measure() {
         for pair in "$@"; do
             tool=${pair%%=*} cmd=${pair#*=} prepare=()
             [[ $cmd != *' => '* ]] || { prepare=(--prepare "${cmd%% => *}"); cmd=${cmd#* => }; }
-            hyperfine -N --warmup $((i == 0 ? 2 : 0)) --runs 1 "${prepare[@]}" --export-json "$work/h.json" "$cmd" >/dev/null 2>"$work/h.err" ||
+            hyperfine -N --warmup $((i == 0 ? ${warmup:-2} : 0)) --runs 1 "${prepare[@]}" --export-json "$work/h.json" "$cmd" >/dev/null 2>"$work/h.err" ||
                 { echo "bench: $row is left out: $tool fails: $cmd" >&2; failed=1
                   grep -v "^$row	" "$results" > "$work/r" || true; mv "$work/r" "$results"; return 0; }
             jq -r --arg row "$row" --arg tool "$tool" '.results[0].times[] | [$row, $tool, . * 1000, "ms"] | @tsv' "$work/h.json" >> "$results"

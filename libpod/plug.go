@@ -20,11 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// networked is the mode of a container that netd plugs into networks.
-const networked = "bridge"
-
 // networked tells whether the container is on networks that netd holds.
-func (c *Container) networked() bool { return c.Config.Namespaces.Network == networked }
+func (c *Container) networked() bool { return c.Config.Namespaces.Network == network.ModeBridge }
 
 // pinned tells whether the container's network namespace is made before its init and outlives it: the monitor starts the
 // init again, another runtime makes it, or it joins namespaces and is not forked ahead.
@@ -72,7 +69,7 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 
 // plug asks netd for the networks of c, whose monitor is m. The answer is awaited with the session.
 func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*netd.Session, error) {
-	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned()}
+	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned(), DNS: c.Names.Servers}
 	networks, err := e.Networks()
 	if err != nil {
 		return nil, err
@@ -149,7 +146,11 @@ func (e *Engine) Networks() (*network.Store, error) {
 
 // plugged waits until the container is on its networks, and writes the files that follow from its addresses.
 func (e *Engine) plugged(c *Container, s *netd.Session) error {
-	answer, err := s.Finish(netd.Names{Name: c.Name})
+	links, err := e.links(c)
+	if err != nil {
+		return err
+	}
+	answer, err := s.Finish(netd.Names{Name: c.Name, Links: links})
 	if err != nil {
 		return fmt.Errorf("setting up the networks of container %q: %w", c.Name, err)
 	}

@@ -40,7 +40,7 @@ func (e *Engine) makeSpec(ctx context.Context, c *Container, root *rootMount) (*
 	if err != nil {
 		return nil, err
 	}
-	files, err := e.etcFiles(c)
+	files, err := e.etcFiles(c, root)
 	if err != nil {
 		return nil, err
 	}

@@ -123,14 +123,33 @@ func splitLower(list string) []string {
 func (s *Store) DeleteContainer(id string) error {
 	err := translate(s.lib.DeleteContainer(id))
 	if errors.Is(err, ErrNotFound) {
-		if err = translate(s.lib.DeleteLayer(id)); errors.Is(err, ErrNotFound) {
-			err = s.deleteOrphan(id)
-		}
+		err = s.deleteUnrecorded(id)
 	}
 	if err != nil {
 		return fmt.Errorf("delete layer of container %q: %w", id, err)
 	}
 	return nil
+}
+
+// deleteUnrecorded removes the layer of a container that was not recorded: the process that made it was killed before. An
+// image that was removed meanwhile has left the layers that this one stood on, and they go too.
+func (s *Store) deleteUnrecorded(id string) error {
+	l, err := s.lib.Layer(id)
+	if errors.Is(err, cs.ErrLayerUnknown) {
+		return s.deleteOrphan(id)
+	}
+	if err == nil {
+		err = s.lib.DeleteLayer(id)
+	}
+	for err == nil && l.Parent != "" {
+		if l, err = s.lib.Layer(l.Parent); err == nil {
+			err = s.lib.DeleteLayer(l.ID)
+		}
+		if why := translate(err); errors.Is(why, ErrInUse) || errors.Is(why, ErrNotFound) {
+			return nil
+		}
+	}
+	return translate(err)
 }
 
 // deleteOrphan removes the directory of a layer that is not recorded: the process that made it was killed before.

@@ -111,6 +111,35 @@ func TestContainer(t *testing.T) {
 }
 
 // TestSweep: what a killed writer left goes, unless its list is locked, and nothing else does.
+// TestDeleteUnrecorded: a layer whose container was never recorded, as its process was killed, goes with those beneath it
+// that an image has left to it.
+func TestDeleteUnrecorded(t *testing.T) {
+	s := open(t)
+	addImage(t, s, imageID, 2)
+	before := inStore(t, s)
+	layer := func() {
+		t.Helper()
+		i, err := s.Image(imageID)
+		if err == nil {
+			_, err = s.PutLayer("unrecorded", i.TopLayer, oneFile(t, 1))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	layer()
+	if err := s.DeleteContainer("unrecorded"); err != nil || inStore(t, s) != before {
+		t.Errorf("with the image: %v\n%s\nwant\n%s", err, inStore(t, s), before)
+	}
+	layer()
+	if _, err := s.DeleteImage(imageID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteContainer("unrecorded"); err != nil || inStore(t, s) != "" {
+		t.Errorf("without the image: %v, %s is left", err, inStore(t, s))
+	}
+}
+
 func TestSweep(t *testing.T) {
 	if path := os.Getenv("STORAGE_TEST_HOLD"); path != "" {
 		lock, err := lockfile.GetLockFile(path)

@@ -184,13 +184,18 @@ func (c *chaos) round(t *testing.T, seed, n uint64) {
 // then, had given them a container: nobody looks after these, and all they do is end.
 func (c *chaos) wakeStrays(t *testing.T) {
 	t.Helper()
-	records, _ := c.records(t)
-	for _, p := range c.e.Processes() {
-		theirs := slices.ContainsFunc(records, func(r chaosRecord) bool { return r.Monitor == p.PID })
-		if stray := slices.Contains(p.Args, "cleanup") || p.Args[0] == "proa-monitor" && !theirs; stray && processState(p.PID) == "T" {
-			_ = syscall.Kill(p.PID, syscall.SIGCONT)
+	wake := func(stray func(harness.Process) bool) {
+		for _, p := range c.e.Processes() {
+			if stray(p) && processState(p.PID) == "T" {
+				_ = syscall.Kill(p.PID, syscall.SIGCONT)
+			}
 		}
 	}
+	wake(func(p harness.Process) bool { return slices.Contains(p.Args, "cleanup") }) // it may hold the state's lock
+	records, _ := c.records(t)
+	wake(func(p harness.Process) bool {
+		return p.Args[0] == "proa-monitor" && !slices.ContainsFunc(records, func(r chaosRecord) bool { return r.Monitor == p.PID })
+	})
 }
 
 // chaosTimeout is after what time a command hangs: a command may wait for another that works on the same container.

@@ -57,19 +57,17 @@ func TestExecDetachedTerminal(t *testing.T) {
 }
 
 func TestExecTerminal(t *testing.T) {
-	name := start(t, env, "sleep", "1000")
+	execTerminal(t, start(t, env, "sleep", "1000"))
+}
+
+// execTerminal wants a shell in the container to have the terminal that it is given.
+func execTerminal(t *testing.T, name string) {
+	t.Helper()
 	term := env.Proa("exec", "-it", name, "sh").OnTerminal(t, 30, 99)
-	before := term.Settings(t)
 	term.Expect(t, "# ")
-	term.Type(t, "stty size\n")
+	term.Type(t, "stty size; exit 3\n")
 	term.Expect(t, "30 99")
-	term.Type(t, "exit 3\n")
-	if code := term.Wait(t); code != 3 {
-		t.Errorf("exit code %d, want 3", code)
-	}
-	if term.Settings(t) != before {
-		t.Error("the terminal's settings were not restored")
-	}
+	sane(t, "exec", term, 3)
 }
 
 func TestExecErrors(t *testing.T) {

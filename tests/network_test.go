@@ -17,7 +17,7 @@ func online(t testing.TB, e *harness.Env, args ...string) string {
 	t.Helper()
 	name := containerName(t)
 	flags, cmd := split(args)
-	line := append([]string{"run", "-d", "--network", "bridge", "--name", name}, flags...)
+	line := append([]string{"run", "-d", "--name", name}, flags...)
 	withImage(t, e).Proa(append(append(line, image), cmd...)...).OK(t)
 	removeLater(t, e, name)
 	return name
@@ -40,7 +40,7 @@ func sayName(word string) []string {
 
 // ask has a container ask the server of another.
 func ask(e *harness.Env, from, to string) *harness.Cmd {
-	return e.Proa("exec", from, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 "+to+" 7000 </dev/null && exit; usleep 100000; done; exit 1")
+	return e.Proa("exec", from, "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do a=$(nc -w 2 "+to+" 7000 </dev/null); [ -n \"$a\" ] && echo $a && exit; usleep 100000; done; exit 1")
 }
 
 // netds are the pids of the user's proa-netd.

@@ -95,21 +95,9 @@ func TestRuntimeExitCodes(t *testing.T) {
 func TestRuntimeTerminal(t *testing.T) {
 	forRuntimes(t, func(t *testing.T, runtime string) {
 		term := run(t, "--runtime", runtime, "-it", "--", "sh").OnTerminal(t, 33, 101)
-		before := term.Settings(t)
-		term.Expect(t, "# ")
-		term.Type(t, "stty size; tty\n")
-		term.Expect(t, "33 101")
-		term.Expect(t, "/dev/pts/0")
-		term.Resize(t, 40, 120)
-		term.Type(t, "while test \"$(stty size)\" != '40 120'; do sleep 0.05; done; echo new=$((40+1))\n")
-		term.Expect(t, "new=41")
+		hasTerminal(t, term)
 		term.Type(t, "exit 7\n")
-		if code := term.Wait(t); code != 7 {
-			t.Errorf("exit code %d, want 7", code)
-		}
-		if term.Settings(t) != before {
-			t.Error("the terminal's settings were not restored")
-		}
+		sane(t, "run", term, 7)
 	})
 }
 
@@ -135,19 +123,7 @@ func TestRuntimeExec(t *testing.T) {
 		equal(t, "stderr", r.Stderr, "err\n")
 		env.Proa("exec", "-d", name, "sh", "-c", "echo done > /tmp/f").OK(t)
 		ex(name, "sh", "-c", "while ! test -s /tmp/f; do sleep 0.05; done")
-
-		term := env.Proa("exec", "-it", name, "sh").OnTerminal(t, 30, 99)
-		before := term.Settings(t)
-		term.Expect(t, "# ")
-		term.Type(t, "stty size\n")
-		term.Expect(t, "30 99")
-		term.Type(t, "exit 3\n")
-		if code := term.Wait(t); code != 3 {
-			t.Errorf("exit code %d, want 3", code)
-		}
-		if term.Settings(t) != before {
-			t.Error("the terminal's settings were not restored")
-		}
+		execTerminal(t, name)
 	})
 }
 

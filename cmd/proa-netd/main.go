@@ -14,11 +14,22 @@ import (
 
 	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/network/netd/serve"
+	"github.com/proa-containers/proa/libpod/network/uplink/gvisor"
 	"github.com/proa-containers/proa/oci/monitor"
 	"golang.org/x/sys/unix"
 )
 
+// uplinkWord makes this program the uplink that needs nothing installed, a process of its own.
+const uplinkWord = "uplink"
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == uplinkWord {
+		if err := gvisor.Main(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "proa-netd uplink:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	dir := flag.String("dir", "", "netd's `DIRECTORY`")
 	rootless := flag.Bool("rootless", false, "keep the networks in a network namespace of their own")
 	flag.Parse()
@@ -41,5 +52,6 @@ func run(dir string, rootless bool) error {
 	defer stop()
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	return serve.Run(ctx, serve.Options{Dir: dir, Rootless: rootless, Log: log}, ready)
+	o := serve.Options{Dir: dir, Rootless: rootless, Log: log, Uplink: []string{"/proc/self/exe", uplinkWord}}
+	return serve.Run(ctx, o, ready)
 }

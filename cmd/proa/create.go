@@ -28,6 +28,9 @@ func runCreate(a *app, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.ResolveNetworks(ctr); err != nil {
+		return err
+	}
 	img, err := a.findImage(c, e, ctr, nil)
 	if err != nil {
 		return err

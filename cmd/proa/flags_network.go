@@ -12,7 +12,7 @@ import (
 )
 
 // defaultNetwork is the --network of who gives none.
-const defaultNetwork = network.ModeNone
+const defaultNetwork = network.ModeBridge
 
 func networkFlags() []cli.Flag {
 	return []cli.Flag{
@@ -167,14 +167,9 @@ func checkNetworks(a *app, c *cli.Context, ctr *libpod.Container) error {
 
 // refusePending refuses what the engine does not carry out yet.
 func refusePending(c *cli.Context, ctr *libpod.Container) error {
-	for _, flag := range []string{"dns", "dns-search", "dns-option", "no-hosts", "hosts-file", "no-hostname", "link", "egress", "egress-allow"} {
+	for _, flag := range []string{"egress", "egress-allow"} {
 		if c.IsSet(flag) {
 			return fmt.Errorf("--%s is not carried out yet: it was left out of this version", flag)
-		}
-	}
-	for _, h := range ctr.Config.Namespaces.ExtraHosts {
-		if strings.HasSuffix(h, ":"+network.HostGateway) {
-			return fmt.Errorf("--add-host %s: %s is not carried out yet", h, network.HostGateway)
 		}
 	}
 	mode, _, _ := strings.Cut(ctr.Config.Namespaces.Network, ":")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -44,10 +43,11 @@ func runRun(a *app, c *cli.Context) error {
 	if s.engine, err = a.engine(c.Context); err != nil {
 		return err
 	}
-	// The monitor starts while the image and the layer are seen to.
-	warm := s.engine.Warm(c.Context, ctr)
+	if err := s.engine.ResolveNetworks(ctr); err != nil {
+		return err
+	}
+	img, warm, err := a.warmUp(c, s.engine, ctr)
 	defer warm.Cancel()
-	img, err := a.findImage(c, s.engine, ctr, warm)
 	if err != nil {
 		return err
 	}
@@ -58,9 +58,6 @@ func runRun(a *app, c *cli.Context) error {
 	detach := c.Bool("detach")
 	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
 	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
-		if !c.IsSet("network") && isTerminal(a.err) {
-			a.sayNoNetwork(s.engine)
-		}
 		return cid.write(ctr.ID)
 	})
 	if err != nil {
@@ -72,6 +69,22 @@ func runRun(a *app, c *cli.Context) error {
 		return nil
 	}
 	return s.carry(c.Context)
+}
+
+// warmUp finds the image and starts the monitor, which then sets up the networks; that is at the same time, unless the
+// image has to say first which ports are published.
+func (a *app) warmUp(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, *libpod.Warm, error) {
+	if ctr.PublishAll {
+		img, err := a.findImage(c, e, ctr, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		ctr.CompletePorts(img)
+		return img, e.Warm(c.Context, ctr), nil
+	}
+	warm := e.Warm(c.Context, ctr)
+	img, err := a.findImage(c, e, ctr, warm)
+	return img, warm, err
 }
 
 // startFailed gives the error of a container that did not start the exit code that says so.
@@ -235,15 +248,6 @@ func (c cidFile) write(id string) error {
 	}
 	_, err := c.f.WriteString(id)
 	return errors.Join(err, c.f.Close())
-}
-
-// sayNoNetwork tells once, on a terminal, that containers have no network yet.
-func (a *app) sayNoNetwork(e *libpod.Engine) {
-	mark := filepath.Join(e.Paths().DataDir, "said-no-network")
-	if f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-		f.Close()
-		fmt.Fprintln(a.err, "proa: this version has no networks yet: the container has only a loopback interface (--network none); --network host shares yours")
-	}
 }
 
 func isTerminal(w any) bool {

@@ -37,5 +37,5 @@ for n in $(seq 51 200); do proa create --network=none --name idle-$n $img sleep 
 for n in $(seq 51 200); do podman create --network=none --name idle-$n $img sleep 100000 >/dev/null; done
 measure "ps, 50 of 200 containers" "proa=proa ps" "podman=$p ps"
 measure "ps -a, 200 containers" "proa=proa ps -a" "podman=$p ps -a"
-rounds=1 measure "rm -fa, 200 containers" "proa=proa rm -fa" "podman=$p rm -f -t 0 -a"
+warmup=0 rounds=1 measure "rm -fa, 200 containers" "proa=proa rm -fa" "podman=$p rm -f -t 0 -a"
 proa rm -fa >/dev/null; podman rm -f -t 0 -a >/dev/null

@@ -54,6 +54,9 @@ func Main(m *testing.M) {
 		err = outside()
 	case "tests":
 		var c net.Conn
+		if err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			break
+		}
 		if c, err = net.FileConn(os.NewFile(3, "")); err == nil {
 			unix.CloseOnExec(3)
 			agent = c.(*net.UnixConn)
@@ -128,7 +131,7 @@ func host() (int, error) {
 			return 0, err
 		}
 	}
-	return again("tests", syscall.CLONE_NEWUSER, ours, os.Args[1:]...)
+	return again("tests", syscall.CLONE_NEWUSER|syscall.CLONE_NEWNS, ours, os.Args[1:]...)
 }
 
 // outside makes sockets of the outside and passes them on. A request is a family and a type.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -17,20 +18,26 @@ import (
 // Space is a network namespace with a thread of its own.
 type Space struct {
 	File *os.File // the namespace
-	Path string   // names it for other processes, while this one lives
+	Path string   // where it is mounted
 	jobs chan func()
 }
 
 // New makes a network namespace that ends with the test.
 func New(t testing.TB) *Space {
 	t.Helper()
-	s := &Space{jobs: make(chan func())}
+	s := &Space{Path: filepath.Join(t.TempDir(), "net"), jobs: make(chan func())}
 	made := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with its goroutine
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
 			s.File, err = os.Open("/proc/thread-self/ns/net")
+		}
+		if err == nil {
+			err = os.WriteFile(s.Path, nil, 0o600)
+		}
+		if err == nil {
+			err = unix.Mount("/proc/thread-self/ns/net", s.Path, "", unix.MS_BIND, "")
 		}
 		if err == nil {
 			err = Configure("lo")
@@ -46,8 +53,11 @@ func New(t testing.TB) *Space {
 	if err := <-made; err != nil {
 		t.Fatal("make a network namespace:", err)
 	}
-	s.Path = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), s.File.Fd())
-	t.Cleanup(func() { close(s.jobs); s.File.Close() })
+	t.Cleanup(func() {
+		close(s.jobs)
+		s.File.Close()
+		unix.Unmount(s.Path, unix.MNT_DETACH)
+	})
 	return s
 }
 

@@ -30,6 +30,7 @@ type Network struct {
 	Labels           map[string]string `json:"labels,omitempty"`
 	Options          map[string]string `json:"options,omitempty"` // mtu, vlan, isolate, com.docker.network.*
 	IPAMOptions      map[string]string `json:"ipam_options,omitempty"`
+	Proa             bool              `json:"made_by_proa,omitempty"` // else another tool made it, whose containers may use it
 }
 
 // Subnet is one range of a network's addresses.

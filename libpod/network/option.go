@@ -42,6 +42,9 @@ var optionsOf = map[string][]string{
 	IpvlanDriver:  {"parent", OptionMTU, OptionMode},
 }
 
+// pending are the options that proa-netd does not carry out yet.
+var pending = []string{OptionVLAN, OptionMasquerade, OptionHostBinding, OptionIfacePrefix}
+
 // SetOption sets an option of a network that is to be made, whose Driver is known. An error says that there is none of
 // that name, or that the value is wrong.
 func (n *Network) SetOption(key, value string) error {
@@ -51,6 +54,9 @@ func (n *Network) SetOption(key, value string) error {
 	}
 	if !slices.Contains(known, key) {
 		return fmt.Errorf("unknown option %q of driver %s: it has %s", key, n.Driver, strings.Join(known, ", "))
+	}
+	if on, err := strconv.ParseBool(value); slices.Contains(pending, key) || key == OptionIsolate && err == nil && !on {
+		return fmt.Errorf("option %s=%q is not carried out yet", key, value)
 	}
 	switch key {
 	case dockerMTU:
@@ -67,6 +73,9 @@ func (n *Network) SetOption(key, value string) error {
 	}
 	if n.Options == nil {
 		n.Options = map[string]string{}
+	}
+	if b, err := strconv.ParseBool(value); err == nil && slices.Contains([]string{OptionIsolate, OptionICC, OptionMasquerade}, key) {
+		value = strconv.FormatBool(b)
 	}
 	n.Options[key] = value
 	return nil

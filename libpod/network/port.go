@@ -222,3 +222,8 @@ func (p Port) String() string {
 	}
 	return s
 }
+
+// Serves tells whether a port of the container is among these.
+func (p Port) Serves(container uint16, protocol string) bool {
+	return p.Protocol == protocol && p.Container <= container && container-p.Container < p.Count
+}

@@ -204,7 +204,7 @@ func (s *Store) Create(ctx context.Context, spec Spec) (n *Network, made bool, e
 	if err := complete(n, others, spec.Host); err != nil {
 		return nil, false, err
 	}
-	n.Created = time.Now()
+	n.Created, n.Proa = time.Now(), true
 	b, err := encode(n)
 	if err != nil {
 		return nil, false, err

@@ -187,3 +187,49 @@ func parseMetric(s string) (*uint32, error) {
 	m := uint32(n)
 	return &m, err
 }
+
+// RangeText is the lease range as --ip-range takes it; empty without one.
+func (s Subnet) RangeText() string {
+	r := s.LeaseRange
+	if r == nil {
+		return ""
+	}
+	from, to := s.Range()
+	for bits := s.Subnet.Bits(); bits <= from.BitLen(); bits++ {
+		p := netip.PrefixFrom(from, bits).Masked()
+		if a, b := (Subnet{Subnet: s.Subnet, LeaseRange: &LeaseRange{first(p), last(p)}}).Range(); a == from && b == to {
+			return p.String()
+		}
+	}
+	return from.String() + "-" + to.String()
+}
+
+// Admits tells whether a container can be on the network as it asks: whether its addresses are of the network's.
+func (n *Network) Admits(a Attachment) error {
+	seen := map[netip.Prefix]netip.Addr{}
+	for _, ip := range a.Addresses {
+		i := slices.IndexFunc(n.Subnets, func(s Subnet) bool { return s.Subnet.Contains(ip) })
+		if i < 0 {
+			var list []string
+			for _, s := range n.Subnets {
+				list = append(list, s.Subnet.String())
+			}
+			return fmt.Errorf("address %v is not in network %q, which has %s", ip, n.Name, strings.Join(list, " and "))
+		}
+		s := n.Subnets[i]
+		if err := usableIn("address", ip, s.Subnet); err != nil {
+			return err
+		}
+		if ip == s.Gateway {
+			return fmt.Errorf("address %v is the gateway of network %q; choose another", ip, n.Name)
+		}
+		if other, twice := seen[s.Subnet]; twice {
+			return fmt.Errorf("addresses %v and %v are of one subnet of network %q: a container has one of each", other, ip, n.Name)
+		}
+		seen[s.Subnet] = ip
+	}
+	if len(a.Aliases) > 0 && !n.DNSEnabled {
+		return fmt.Errorf("alias %q: network %q was made without DNS, and knows no names", a.Aliases[0], n.Name)
+	}
+	return nil
+}

@@ -102,11 +102,10 @@ func TestOptions(t *testing.T) {
 		{IpvlanDriver, "mode", "l3", ""},
 
 		{BridgeDriver, "mtu", "67", "from 68"},
-		{BridgeDriver, "vlan", "4095", "to 4094"},
+		{BridgeDriver, "isolate", "0", "not carried out yet"},
+		{BridgeDriver, "vlan", "5", "not carried out yet"},
 		{BridgeDriver, "isolate", "perhaps", "strict"},
 		{BridgeDriver, OptionICC, "x", "true or false"},
-		{BridgeDriver, OptionHostBinding, "::1", "IPv4"},
-		{BridgeDriver, OptionIfacePrefix, "averylongprefix", "interface name"},
 		{BridgeDriver, "parent", "eth0", "unknown option"},
 		{BridgeDriver, "com.docker.network.bridge.other", "1", "unknown option"},
 		{MacvlanDriver, "mode", "l2", "vepa"},
@@ -119,7 +118,15 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s %s=%s: %v, want %q", c.driver, c.key, c.value, err, c.want)
 		}
 	}
+	for _, c := range [][3]string{{OptionVLAN, "4095", "to 4094"}, {OptionHostBinding, "::1", "IPv4"}, {OptionIfacePrefix, "averylongprefix", "interface name"}, {OptionMasquerade, "x", "true or false"}} {
+		if err := checkOption(BridgeDriver, c[0], c[1]); err == nil || !strings.Contains(err.Error(), c[2]) {
+			t.Errorf("%s=%s: %v, want %q", c[0], c[1], err, c[2])
+		}
+	}
 	n := &Network{Driver: BridgeDriver}
+	if n.SetOption(OptionICC, "0") != nil || n.Options[OptionICC] != "false" {
+		t.Errorf("a boolean is stored as %q", n.Options)
+	}
 	if n.SetOption(dockerMTU, "1400") != nil || n.Options[OptionMTU] != "1400" || n.SetOption(dockerBridge, "br7") != nil || n.NetworkInterface != "br7" {
 		t.Errorf("Docker's options become %+v", n)
 	}

@@ -76,7 +76,7 @@ func (n *Namespace) Remove(name string) error {
 		err = n.nl.LinkDel(link)
 	}
 	var missing netlink.LinkNotFoundError
-	if err != nil && !errors.As(err, &missing) {
+	if err != nil && !errors.As(err, &missing) && !errors.Is(err, unix.ENODEV) { // the kernel was faster
 		return fmt.Errorf("removing the interface %q: %w", name, err)
 	}
 	return nil

@@ -208,7 +208,9 @@ func setSysctl(key, value string) error {
 	if old, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(old)) == value {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+	if err := os.WriteFile(path, []byte(value), 0); errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("setting the parameter %s: /proc/sys is read-only, as in a container: give that one --security-opt unmask=all, or this one --network none or host", key)
+	} else if err != nil {
 		return fmt.Errorf("setting the parameter %s: %w", key, err)
 	}
 	return nil

@@ -66,8 +66,8 @@ var HostNames = [...]string{"host.docker.internal", "host.containers.internal"}
 
 // Names are those that the other containers on its networks know a container by.
 type Names struct {
-	Name    string
-	Aliases []string `json:",omitempty"` // on all of its networks
+	Name  string
+	Links map[string]string `json:",omitempty"` // names that only this container uses, of others
 }
 
 // Change puts a running container on one more network or takes it off one.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strconv"
 
 	"github.com/vishvananda/netlink"
@@ -33,7 +35,7 @@ func (e embedded) look(context.Context) (string, error) {
 	return version, tun()
 }
 
-// command gives the program the interface as its descriptor 3, then the MTU and what leads to the host's loopback.
+// command gives the program the interface as its descriptor 3, and what gvisor.Main reads as its last arguments.
 func (e embedded) command(ns Namespace, o Options) (*exec.Cmd, error) {
 	var tap *os.File
 	if err := ns.In(func() (err error) {
@@ -42,7 +44,11 @@ func (e embedded) command(ns Namespace, o Options) (*exec.Cmd, error) {
 	}); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(e.serve[0], append(e.serve[1:], strconv.Itoa(o.mtu()), strconv.FormatBool(o.HostLoopback))...)
+	args := append(slices.Clone(e.serve), strconv.Itoa(o.mtu()), strconv.FormatBool(o.HostLoopback))
+	for i, g := range gateways() {
+		args = append(args, netip.PrefixFrom(g, addresses()[i].Bits()).String())
+	}
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.ExtraFiles = []*os.File{tap}
 	return cmd, nil
 }

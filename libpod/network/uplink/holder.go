@@ -164,7 +164,7 @@ func (h *Holder) candidates() ([]uplink, error) {
 	case "":
 		return []uplink{pasta{}, slirp{}, embedded{h.o.Serve}}, nil
 	case Pasta:
-		return []uplink{pasta{old: true}}, nil
+		return []uplink{pasta{}}, nil
 	case Slirp:
 		return []uplink{slirp{}}, nil
 	case Embedded:

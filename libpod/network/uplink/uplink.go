@@ -40,7 +40,7 @@ type Options struct {
 	Use          string   `json:",omitempty"` // one uplink and no other; "" chooses
 	MTU          int      `json:",omitempty"` // 0: DefaultMTU
 	HostLoopback bool     `json:",omitempty"` // the gateways' addresses lead to the host's loopback
-	Serve        []string `json:"-"`          // the command line of the embedded uplink; gvisor.Serve does its work
+	Serve        []string `json:"-"`          // the command line of the embedded uplink, whose further arguments gvisor.Main reads
 }
 
 // Info tells which uplink there is, or why there is none.

@@ -89,12 +89,12 @@ func (s *server) zone(n *served) resolver.Network {
 
 // introduce makes a container known by its names on the networks that it is on.
 func (s *server) introduce(c *container) error {
-	r := resolver.Container{ID: c.ID, Name: c.Names.Name}
+	r := resolver.Container{ID: c.ID, Name: c.Names.Name, Links: c.Names.Links}
 	for _, a := range c.DNS {
 		r.Servers = append(r.Servers, netip.AddrPortFrom(a, dnsPort))
 	}
 	for i, l := range c.Leases {
-		e := resolver.Endpoint{Network: l.Network, Aliases: append(c.Names.Aliases, c.Attachments[i].Aliases...)}
+		e := resolver.Endpoint{Network: l.Network, Aliases: c.Attachments[i].Aliases}
 		for _, a := range l.Addresses {
 			e.Addresses = append(e.Addresses, a.Addr())
 		}

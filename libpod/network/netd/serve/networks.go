@@ -9,6 +9,7 @@ import (
 
 	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/network/link"
+	"github.com/proa-containers/proa/libpod/network/uplink"
 )
 
 // served is a network that is there: its bridge is made.
@@ -35,7 +36,7 @@ func (s *server) use(n network.Network) (*served, error) {
 	if err := s.makeRoom(n); err != nil {
 		return nil, err
 	}
-	b, err := bridgeOf(n)
+	b, err := bridgeOf(n, s.defaultMTU())
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +123,17 @@ func (s *server) bridges() []link.Bridge {
 	return out
 }
 
-// defaultMTU is that of a bridge whose network says nothing, Ethernet's.
-const defaultMTU = 1500
+// defaultMTU is that of a bridge whose network says nothing: the uplink's, for which large packets cost less, or
+// Ethernet's where the host routes.
+func (s *server) defaultMTU() int {
+	if s.ns.Own() {
+		return uplink.DefaultMTU
+	}
+	return 1500
+}
 
-func bridgeOf(n network.Network) (link.Bridge, error) {
-	b := link.Bridge{Name: n.NetworkInterface, MTU: defaultMTU, Internal: n.Internal}
+func bridgeOf(n network.Network, mtu int) (link.Bridge, error) {
+	b := link.Bridge{Name: n.NetworkInterface, MTU: mtu, Internal: n.Internal}
 	for _, key := range []string{"mtu", "com.docker.network.driver.mtu"} {
 		if v := n.Options[key]; v != "" {
 			mtu, err := strconv.Atoi(v)

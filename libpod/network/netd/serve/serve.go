@@ -33,6 +33,7 @@ type Options struct {
 	Dir      string // netd's directory, on tmpfs
 	Rootless bool   // make a network namespace for the bridges, in place of the host's
 	Log      *slog.Logger
+	Uplink   []string // the command line of the uplink that needs nothing installed
 }
 
 type server struct {
@@ -42,6 +43,8 @@ type server struct {
 	names  *resolver.Server
 	ports  *port.Ports
 	uplink *uplink.Holder // nil until a container needs it
+	// uplinkProgram is Options.Uplink.
+	uplinkProgram []string
 	source sync.Once      // of keepSource
 	lock   *os.File       // held open: with it goes the POSIX lock
 	end    *os.File       // held open likewise, see close
@@ -56,7 +59,7 @@ type server struct {
 
 // Run serves until the last container has gone. ready is netd.FDReady.
 func Run(ctx context.Context, o Options, ready *monitor.Conn) error {
-	s := &server{dir: o.Dir, log: o.Log, networks: map[string]*served{}, containers: map[string]*container{}, wake: make(chan struct{}, 1)}
+	s := &server{dir: o.Dir, log: o.Log, uplinkProgram: o.Uplink, networks: map[string]*served{}, containers: map[string]*container{}, wake: make(chan struct{}, 1)}
 	listener, err := s.open(ctx, o)
 	if err != nil {
 		ready.Send(netd.Reply, []byte(err.Error()))

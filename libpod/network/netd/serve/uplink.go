@@ -23,7 +23,7 @@ func (s *server) needUplink() {
 	defer s.mu.Unlock()
 	if s.uplink == nil {
 		ns := uplink.Namespace{In: s.ns.Do, Path: filepath.Join(s.dir, netd.NamespaceFile)}
-		s.uplink = uplink.Start(ns, uplink.Options{}, s.log)
+		s.uplink = uplink.Start(ns, uplink.Options{Serve: s.uplinkProgram}, s.log)
 	}
 }
 

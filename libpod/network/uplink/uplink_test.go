@@ -1,0 +1,214 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proa-containers/proa/internal/netlab"
+	"github.com/proa-containers/proa/libpod/network/uplink/gvisor"
+	"golang.org/x/sys/unix"
+)
+
+// serveEnv makes the test program the embedded uplink.
+const serveEnv = "PROA_TEST_UPLINK"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == serveEnv {
+		fmt.Fprintln(os.Stderr, gvisor.Main(os.Args[2:]))
+		os.Exit(1)
+	}
+	netlab.Main(m)
+}
+
+// programs are the uplinks to test, those whose program is here.
+func programs(t *testing.T) []string {
+	t.Helper()
+	list := []string{Embedded}
+	for _, u := range []uplink{pasta{}, slirp{}} {
+		if _, err := u.look(context.Background()); err != nil {
+			t.Logf("%s is not tested: %v", u.name(), err)
+			continue
+		}
+		list = append(list, u.name())
+	}
+	return list
+}
+
+func start(t testing.TB, ns *netlab.Space, o Options) *Holder {
+	t.Helper()
+	o.Serve = []string{"/proc/self/exe", serveEnv}
+	h := Start(Namespace{In: ns.In, Path: ns.Path}, o, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	t.Cleanup(func() { h.Close() })
+	if err := h.Wait(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// dial connects from the namespace; the lookup that net.Dial may do stays on its thread, as addresses need none.
+func dial(ns *netlab.Space, network string, to netip.AddrPort) (c net.Conn, err error) {
+	err = ns.In(func() (err error) {
+		c, err = net.DialTimeout(network, to.String(), 20*time.Second)
+		return err
+	})
+	if err == nil {
+		c.SetDeadline(time.Now().Add(20*time.Second))
+	}
+	return c, err
+}
+
+func at(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
+
+// outer answers TCP at an address of the outside with what it was sent.
+func outer(t testing.TB, a netip.AddrPort) {
+	t.Helper()
+	l, err := netlab.Listen(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	echo(l)
+}
+
+func echo(l net.Listener) {
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+				c.(*net.TCPConn).CloseWrite()
+			}()
+		}
+	}()
+}
+
+func outerUDP(t testing.TB, a netip.AddrPort) {
+	t.Helper()
+	c, err := netlab.ListenPacket(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buf := make([]byte, 65536)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			c.WriteTo(buf[:n], from)
+		}
+	}()
+}
+
+func TestReach(t *testing.T) {
+	for _, a := range []netip.Addr{netlab.Far4, netlab.Far6} {
+		outer(t, at(a, 8000))
+		outerUDP(t, at(a, 5300))
+	}
+	for _, name := range programs(t) {
+		t.Run(name, func(t *testing.T) {
+			ns := netlab.New(t)
+			h := start(t, ns, Options{Use: name})
+			info, err := h.Info()
+			t.Logf("%+v %v", info, err)
+			for _, a := range []netip.Addr{netlab.Far4, netlab.Far6} {
+				t.Run(a.String(), func(t *testing.T) {
+					reachTCP(t, ns, at(a, 8000))
+					reachUDP(t, ns, at(a, 5300))
+					if c, err := dial(ns, "tcp", at(a, 8001)); !errors.Is(err, unix.ECONNREFUSED) {
+						t.Errorf("a closed port outside gives %v, %v", c, err)
+					}
+				})
+			}
+		})
+	}
+}
+
+// reachTCP sends more than any buffer holds and wants it back, the end of the stream included.
+func reachTCP(t *testing.T, ns *netlab.Space, to netip.AddrPort) {
+	t.Helper()
+	c, err := dial(ns, "tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const size = 32 << 20
+	go func() {
+		io.Copy(c, io.LimitReader(zeros{}, size))
+		c.(*net.TCPConn).CloseWrite()
+	}()
+	if n, err := io.Copy(io.Discard, c); n != size || err != nil {
+		t.Errorf("%d of %d bytes came back from %s: %v", n, size, to, err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+func reachUDP(t *testing.T, ns *netlab.Space, to netip.AddrPort) {
+	t.Helper()
+	c, err := dial(ns, "udp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, size := range []int{1, 1400, 20_000} {
+		want := strings.Repeat("x", size)
+		if _, err := io.WriteString(c, want); err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 65536)
+		if n, err := c.Read(buf); err != nil || string(buf[:n]) != want {
+			t.Errorf("%d of %d bytes came back from %s: %v", n, size, to, err)
+		}
+	}
+}
+
+// The host's loopback is closed unless it is asked for.
+func TestLoopback(t *testing.T) {
+	l, err := net.Listen("tcp", ":7000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	echo(l)
+	for _, name := range programs(t) {
+		t.Run(name, func(t *testing.T) {
+			ns := netlab.New(t)
+			h := start(t, ns, Options{Use: name})
+			for _, a := range gateways() {
+				if c, err := dial(ns, "tcp", at(a, 7000)); err == nil {
+					c.Close()
+					t.Errorf("%s reaches the host's loopback", a)
+				}
+			}
+			if c, err := dial(ns, "tcp", at(netlab.Host4, 7000)); err != nil {
+				t.Errorf("the host's own address is not reached: %v", err)
+			} else {
+				c.Close()
+			}
+			h.Close()
+			start(t, ns, Options{Use: name, HostLoopback: true})
+			if c, err := dial(ns, "tcp", at(gateway4, 7000)); err != nil {
+				t.Errorf("the host's loopback was asked for and is not reached: %v", err)
+			} else {
+				c.Close()
+			}
+		})
+	}
+}
