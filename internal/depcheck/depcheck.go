@@ -30,6 +30,8 @@ var layers = []Layer{
 	{"libpod/initbin", nil, "holds bytes"},
 	{"libpod/network", []string{"oci/launch", "oci/monitor"}, "networks know no engine: a container is a namespace and the processes that keep it"},
 	{"libpod/network/resolver", nil, "the name server is told what to serve"},
+	{"libpod/network/egress", []string{"libpod/network"}, "policies know addresses and rules, the name server and the kernel ask them"},
+	{"libpod/network/egress/nft", []string{"libpod/network", "internal/netlab"}, "knows policies; its tests run in the lab"},
 	{"libpod/network/port", []string{"libpod/network", "internal/netlab"}, "knows ports and addresses; its tests run in the lab"},
 	{"libpod/network/uplink", []string{"libpod/network", "internal/netlab"}, "knows namespaces and interfaces; its tests run in the lab"},
 	{"image", []string{"storage"}, "images know neither containers nor the engine"},
