@@ -219,9 +219,9 @@ func resolvConf(c *Container, got netd.Answer) string {
 }
 
 // ownServers tells whether the container asks the servers of --dns itself, as with Docker on its default network. On
-// others it asks the network, which knows its neighbours' names and asks those servers for the rest.
+// others, and under a policy, it asks the network, which knows its neighbours' names and asks those servers for the rest.
 func (c *Container) ownServers() bool {
-	return !c.networked() || !slices.ContainsFunc(c.Networks, func(a network.Attachment) bool { return a.Network != network.Default })
+	return !c.networked() || !c.Egress.Deny && !slices.ContainsFunc(c.Networks, func(a network.Attachment) bool { return a.Network != network.Default })
 }
 
 // resolv is what a resolv.conf says (resolv.conf(5)).

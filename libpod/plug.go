@@ -69,7 +69,7 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 
 // plug asks netd for the networks of c, whose monitor is m. The answer is awaited with the session.
 func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*netd.Session, error) {
-	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned(), DNS: c.Names.Servers}
+	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned(), DNS: c.Names.Servers, Egress: c.Egress}
 	networks, err := e.Networks()
 	if err != nil {
 		return nil, err
@@ -150,7 +150,11 @@ func (e *Engine) plugged(c *Container, s *netd.Session) error {
 	if err != nil {
 		return err
 	}
-	answer, err := s.Finish(netd.Names{Name: c.Name, Links: links})
+	names := netd.Names{Name: c.Name, Links: links}
+	if c.Egress.Deny {
+		names.Events = e.eventSource(c)
+	}
+	answer, err := s.Finish(names)
 	if err != nil {
 		return fmt.Errorf("setting up the networks of container %q: %w", c.Name, err)
 	}

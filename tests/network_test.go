@@ -53,6 +53,18 @@ func netds(e *harness.Env) (pids []int) {
 	return pids
 }
 
+// killNetd kills the user's netd, and returns what its pid was.
+func killNetd(t testing.TB, e *harness.Env) int {
+	t.Helper()
+	pids := netds(e)
+	if len(pids) != 1 {
+		t.Fatalf("netds: %v", pids)
+	}
+	syscall.Kill(pids[0], syscall.SIGKILL)
+	harness.Eventually(t, "netd dies", func() bool { return len(netds(e)) == 0 })
+	return pids[0]
+}
+
 // offNetworks waits until nothing is left of networks.
 func offNetworks(t testing.TB, e *harness.Env) {
 	t.Helper()
@@ -116,17 +128,13 @@ func TestNetworkLife(t *testing.T) {
 	b := online(t, e, "--", "sleep", "1000")
 	gone := online(t, e, "--", "sleep", "1000")
 	ip := address(t, e, a, "bridge")
-	pids := netds(e)
-	if len(pids) != 1 {
-		t.Fatalf("netds: %v", pids)
-	}
-	syscall.Kill(pids[0], syscall.SIGKILL)
+	dead := killNetd(t, e)
 	equal(t, "neighbours while netd is dead", ask(e, b, ip).OK(t).Out(), "hello")
 	e.Proa("rm", "-f", "-t", "0", gone).OK(t)
 	harness.Eventually(t, "the next command starts another", func() bool {
 		e.Proa("ps").OK(t)
 		now := netds(e)
-		return len(now) == 1 && now[0] != pids[0]
+		return len(now) == 1 && now[0] != dead
 	})
 	equal(t, "neighbours with the second", ask(e, b, ip).OK(t).Out(), "hello")
 	equal(t, "the address stays", address(t, e, a, "bridge"), ip)
@@ -137,7 +145,7 @@ func TestNetworkLife(t *testing.T) {
 	equal(t, "a new container asks an old one", ask(e, c, ip).OK(t).Out(), "hello")
 
 	// The last netd dies before its containers do: the next command finds nothing to go on with.
-	syscall.Kill(netds(e)[0], syscall.SIGKILL)
+	killNetd(t, e)
 	e.Proa("rm", "-f", "-t", "0", a, b, c).OK(t)
 	e.Proa("ps").OK(t)
 	offNetworks(t, e)

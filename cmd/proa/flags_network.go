@@ -59,7 +59,7 @@ func parseNetworks(a *app, c *cli.Context, ctr *libpod.Container) error {
 			return err
 		},
 		func() error { return checkNetworks(a, c, ctr) },
-		func() error { return refusePending(c, ctr) },
+		func() error { return refusePending(ctr) },
 	} {
 		if err := parse(); err != nil {
 			return err
@@ -166,12 +166,7 @@ func checkNetworks(a *app, c *cli.Context, ctr *libpod.Container) error {
 }
 
 // refusePending refuses what the engine does not carry out yet.
-func refusePending(c *cli.Context, ctr *libpod.Container) error {
-	for _, flag := range []string{"egress", "egress-allow"} {
-		if c.IsSet(flag) {
-			return fmt.Errorf("--%s is not carried out yet: it was left out of this version", flag)
-		}
-	}
+func refusePending(ctr *libpod.Container) error {
 	mode, _, _ := strings.Cut(ctr.Config.Namespaces.Network, ":")
 	if mode == network.ModePasta || mode == network.ModeSlirp {
 		return fmt.Errorf("--network %s is not carried out yet; --network bridge has a way out by the same means", mode)

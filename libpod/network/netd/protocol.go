@@ -9,6 +9,7 @@ import (
 
 	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/monitor/event"
 )
 
 // The conversation, on a SOCK_SEQPACKET socket; every packet is one kind byte and its JSON:
@@ -59,6 +60,7 @@ type Request struct {
 	Networks    []network.Network    // the configuration of each
 	Ports       []network.Port       `json:",omitempty"`
 	DNS         []netip.Addr         `json:",omitempty"` // servers to ask in place of the host's
+	Egress      network.Egress       `json:",omitzero"`
 }
 
 // HostNames are what containers call the host: Docker's name and Podman's.
@@ -68,6 +70,8 @@ var HostNames = [...]string{"host.docker.internal", "host.containers.internal"}
 type Names struct {
 	Name  string
 	Links map[string]string `json:",omitempty"` // names that only this container uses, of others
+	// Events has netd tell of what the egress policy refused.
+	Events event.Source `json:",omitzero"`
 }
 
 // Change puts a running container on one more network or takes it off one.

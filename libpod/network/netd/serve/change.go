@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -27,7 +28,7 @@ func (s *server) change(_ context.Context, kind byte, ch netd.Change, netns *os.
 		return netd.Answer{}, err
 	}
 	s.ports.Retarget(c.ID, targets(c)...)
-	if err := s.introduce(c); err != nil {
+	if err := errors.Join(s.restrict(c, true), s.introduce(c)); err != nil {
 		return netd.Answer{}, err
 	}
 	if c.hasWayOut() {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/proa-containers/proa/libpod/network"
+	"github.com/proa-containers/proa/libpod/network/egress"
 	"github.com/proa-containers/proa/libpod/network/link"
 	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/oci/monitor"
@@ -20,10 +21,11 @@ import (
 // container is one that has addresses. Its Leases are in the order of its Attachments.
 type container struct {
 	netd.Record
-	nets []*served // of each lease
-	proc *process  // while it lives, the container is on its networks
-	late bool      // proc is no longer the one that was named at first, but a successor
-	gone bool      // it was dropped
+	nets   []*served      // of each lease
+	proc   *process       // while it lives, the container is on its networks
+	policy *egress.Policy // nil: it reaches everything
+	late   bool           // proc is no longer the one that was named at first, but a successor
+	gone   bool           // it was dropped
 }
 
 // who names a container in errors.
@@ -97,7 +99,7 @@ func (s *server) begin(r netd.Request, netns *os.File) (*container, error) {
 			return nil, err
 		}
 	}
-	if err := s.save(c); err != nil {
+	if err := errors.Join(s.restrict(c, false), s.save(c)); err != nil {
 		s.dropLocked(c)
 		return nil, err
 	}
@@ -229,7 +231,8 @@ func (s *server) name(c *container, n netd.Names) error {
 	for i, l := range c.Leases {
 		c.nets[i].pool.take(c.who(), l.Addresses)
 	}
-	if err := s.introduce(c); err != nil {
+	// The host's addresses, which the policy may speak of, are known when the uplink is there.
+	if err := errors.Join(s.restrict(c, true), s.introduce(c)); err != nil {
 		return err
 	}
 	return s.save(c)
@@ -287,6 +290,7 @@ func (s *server) dropLocked(c *container) {
 	c.gone = true
 	c.proc.close()
 	s.names.RemoveContainer(c.ID)
+	s.unrestrict(c)
 	s.ports.Withdraw(c.ID)
 	for i, n := range c.nets {
 		n.pool.release(c.Leases[i].Addresses)

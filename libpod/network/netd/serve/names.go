@@ -18,7 +18,7 @@ const domain = "dns.podman"
 
 // newResolver answers in the containers' namespace and asks from the host's.
 func (s *server) newResolver() *resolver.Server {
-	return resolver.New(resolver.Options{Log: s.log, Inside: func(ctx context.Context, kind string, to netip.AddrPort) (conn net.Conn, err error) {
+	return resolver.New(resolver.Options{Log: s.log, Refused: s.sayName, Inside: func(ctx context.Context, kind string, to netip.AddrPort) (conn net.Conn, err error) {
 		err = s.ns.Do(func() error {
 			var d net.Dialer
 			conn, err = d.DialContext(ctx, kind, to.String())
@@ -99,6 +99,9 @@ func (s *server) introduce(c *container) error {
 			e.Addresses = append(e.Addresses, a.Addr())
 		}
 		r.Endpoints = append(r.Endpoints, e)
+	}
+	if c.policy != nil {
+		r.Policy = c.policy
 	}
 	return s.names.SetContainer(r)
 }

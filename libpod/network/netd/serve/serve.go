@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/proa-containers/proa/libpod/network/egress/nft"
 	"github.com/proa-containers/proa/libpod/network/link"
 	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/network/port"
@@ -37,21 +38,22 @@ type Options struct {
 }
 
 type server struct {
-	dir    string
-	log    *slog.Logger
-	ns     *link.Namespace
+	dir           string
+	log           *slog.Logger
+	uplinkProgram []string
+	ns            *link.Namespace
+	lock, end     *os.File // held open: with them go the locks, see open and close
+
 	names  *resolver.Server
 	ports  *port.Ports
-	uplink *uplink.Holder // nil until a container needs it
-	// uplinkProgram is Options.Uplink.
-	uplinkProgram []string
-	source        sync.Once // of keepSource
-	lock          *os.File  // held open: with it goes the POSIX lock
-	end           *os.File  // held open likewise, see close
+	source sync.Once // of keepSource
 
 	mu         sync.Mutex
 	networks   map[string]*served    // by name
 	containers map[string]*container // by id
+	uplink     *uplink.Holder        // nil until a container needs it
+	gate       *nft.Table            // of egress policies; nil until a container has one
+	unwatch    func()                // ends telling of what gate refuses
 	clients    int                   // that are served just now
 	idleSince  time.Time
 	wake       chan struct{} // something ended
@@ -156,6 +158,7 @@ func (s *server) close(ctx context.Context, listener *monitor.Conn) bool {
 	if ctx.Err() != nil && len(s.containers) > 0 {
 		return true // told to end with containers alive: all is left to the successor
 	}
+	s.closeGate()
 	s.closeNetworks()
 	if s.uplink != nil {
 		s.uplink.Close()

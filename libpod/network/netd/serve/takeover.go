@@ -68,7 +68,7 @@ func (s *server) adopt(c *container) error {
 		n.pool.take(c.who(), l.Addresses)
 		c.Leases, c.nets = append(c.Leases, l), append(c.nets, n)
 	}
-	return errors.Join(s.introduce(c), s.republish(c))
+	return errors.Join(s.restrict(c, true), s.introduce(c), s.republish(c))
 }
 
 // sweepBridges removes the bridges that no container is on.
