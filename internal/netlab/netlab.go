@@ -117,7 +117,7 @@ func host() (int, error) {
 	if err := Cable("eth0", "out0", netlink.NsPid(out.Process.Pid)); err != nil {
 		return 0, err
 	}
-	if err := errors.Join(Configure("lo"), Configure("eth0", Host4, Host6)); err != nil {
+	if err := errors.Join(Configure("lo"), Configure("eth0", Host4, Host6), Ping()); err != nil {
 		return 0, err
 	}
 	if _, err := ours.Write([]byte{0, 0}); err != nil { // the cable is there
@@ -211,4 +211,9 @@ func Route(to netip.Prefix, gateway netip.Addr) error {
 // Unroute takes the default route by gateway away again.
 func Unroute(gateway netip.Addr) error {
 	return netlink.RouteDel(&netlink.Route{Gw: gateway.AsSlice(), Dst: &net.IPNet{IP: make(net.IP, gateway.BitLen()/8), Mask: net.CIDRMask(0, gateway.BitLen())}})
+}
+
+// Ping lets every user of the calling thread's namespace ask for echoes.
+func Ping() error {
+	return os.WriteFile("/proc/sys/net/ipv4/ping_group_range", []byte("0 0"), 0)
 }

@@ -40,7 +40,7 @@ func New(t testing.TB) *Space {
 			err = unix.Mount("/proc/thread-self/ns/net", s.Path, "", unix.MS_BIND, "")
 		}
 		if err == nil {
-			err = Configure("lo")
+			err = errors.Join(Configure("lo"), Ping())
 		}
 		made <- err
 		if err != nil {

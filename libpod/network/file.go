@@ -95,3 +95,21 @@ func (s *Store) builtin() *Network {
 		IPAMOptions: map[string]string{"driver": hostLocal},
 	}
 }
+
+// chooseNetavark notes Podman 4's choice for it, if it has none: where images are and no note, it takes CNI, and would see
+// none of these networks.
+func (s *Store) chooseNetavark() error {
+	if _, err := os.Lstat(s.backend); err == nil {
+		return nil
+	}
+	tmp := s.backend + ".proa"
+	defer os.Remove(tmp)
+	err := os.WriteFile(tmp, []byte("netavark"), 0o644)
+	if err == nil {
+		err = os.Link(tmp, s.backend) // unlike a rename, not over Podman's own
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("noting netavark for Podman: %w", err)
+	}
+	return nil
+}

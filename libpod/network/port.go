@@ -227,3 +227,8 @@ func (p Port) String() string {
 func (p Port) Serves(container uint16, protocol string) bool {
 	return p.Protocol == protocol && p.Container <= container && container-p.Container < p.Count
 }
+
+// Meets tells whether the two have a port of the container in common.
+func (p Port) Meets(o Port) bool {
+	return p.Protocol == o.Protocol && uint32(p.Container) < uint32(o.Container)+uint32(o.Count) && uint32(o.Container) < uint32(p.Container)+uint32(p.Count)
+}

@@ -36,15 +36,17 @@ var ErrDamaged = errors.New("the network's file is damaged")
 // Store is the directory that holds the networks' configurations.
 type Store struct {
 	dir     string
+	backend string // where Podman 4 notes which of CNI and netavark it uses
 	rootful bool
 }
 
 // New is the store at Podman's place: root's in /etc, another user's below the image store's root.
 func New(graphRoot string, rootless bool) *Store {
-	if rootless {
-		return &Store{dir: filepath.Join(graphRoot, "networks")}
+	s := &Store{filepath.Join(graphRoot, "networks"), filepath.Join(graphRoot, "defaultNetworkBackend"), !rootless}
+	if s.rootful {
+		s.dir = "/etc/containers/networks"
 	}
-	return &Store{dir: "/etc/containers/networks", rootful: true}
+	return s
 }
 
 // Dir is the directory.
@@ -52,9 +54,9 @@ func (s *Store) Dir() string { return s.dir }
 
 func (s *Store) file(name string) string { return filepath.Join(s.dir, name+suffix) }
 
-// Canonical is the name under which a network is stored: Docker's names of the default network are others.
+// Canonical is the name under which a network is stored: Docker's name of the default one is another.
 func Canonical(name string) string {
-	if name == Bridge || name == "default" {
+	if name == Bridge {
 		return Default
 	}
 	return name
@@ -209,7 +211,7 @@ func (s *Store) Create(ctx context.Context, spec Spec) (n *Network, made bool, e
 	if err != nil {
 		return nil, false, err
 	}
-	if err := s.write(n.Name, b); err != nil {
+	if err := errors.Join(s.chooseNetavark(), s.write(n.Name, b)); err != nil {
 		return nil, false, fmt.Errorf("storing network %q: %w", n.Name, err)
 	}
 	return n, true, nil

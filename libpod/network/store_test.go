@@ -38,7 +38,7 @@ func nobody() (map[string][]string, error) { return nil, nil }
 
 func TestDefaultWithoutFile(t *testing.T) {
 	s := testStore(t)
-	for _, name := range []string{"podman", "bridge", "default", "2f259bab93aa"} {
+	for _, name := range []string{"podman", "bridge", "2f259bab93aa"} {
 		n, err := s.Get(name)
 		if err != nil {
 			t.Fatal(err)
@@ -59,6 +59,9 @@ func TestDefaultWithoutFile(t *testing.T) {
 func TestCreateChooses(t *testing.T) {
 	s := testStore(t)
 	a, b := create(t, s, bridge("a")), create(t, s, bridge(""))
+	if note, err := os.ReadFile(s.backend); err != nil || string(note) != "netavark" {
+		t.Errorf("Podman's choice is noted as %q, %v", note, err)
+	}
 	if a.Subnets[0].Subnet.String() != "10.89.0.0/24" || a.Subnets[0].Gateway.String() != "10.89.0.1" || a.NetworkInterface != "podman1" {
 		t.Errorf("a = %+v", a)
 	}

@@ -197,7 +197,7 @@ func (s Subnet) RangeText() string {
 	from, to := s.Range()
 	for bits := s.Subnet.Bits(); bits <= from.BitLen(); bits++ {
 		p := netip.PrefixFrom(from, bits).Masked()
-		if a, b := (Subnet{Subnet: s.Subnet, LeaseRange: &LeaseRange{first(p), last(p)}}).Range(); a == from && b == to {
+		if a, b := (Subnet{Subnet: s.Subnet, LeaseRange: &LeaseRange{first(p), last(p)}}).Range(); b == to && (a == from || a.Next() == from) { // Podman leaves the first out
 			return p.String()
 		}
 	}

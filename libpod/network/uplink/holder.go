@@ -241,8 +241,11 @@ func (p *process) end() {
 	<-p.ended
 }
 
-// reason is why the process ended: what it said last, else its status.
+// reason is why the process ended: what it said last, or the signal that it was sent.
 func (p *process) reason() error {
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return p.err
+	}
 	if said := p.said.line(); said != "" {
 		return errors.New(said)
 	}

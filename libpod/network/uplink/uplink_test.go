@@ -15,15 +15,22 @@ import (
 
 	"github.com/proa-containers/proa/internal/netlab"
 	"github.com/proa-containers/proa/libpod/network/uplink/gvisor"
+	"golang.org/x/net/icmp"
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
 )
 
-// serveEnv makes the test program the embedded uplink.
-const serveEnv = "PROA_TEST_UPLINK"
+// The test program is also the embedded uplink, and a process that holds one: with these as its first argument.
+const serveArg, holdArg = "uplink", "hold"
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveEnv {
+	if len(os.Args) > 1 && os.Args[1] == serveArg {
 		fmt.Fprintln(os.Stderr, gvisor.Main(os.Args[2:]))
+		os.Exit(1)
+	}
+	if len(os.Args) > 1 && os.Args[1] == holdArg {
+		fmt.Fprintln(os.Stderr, hold(os.Args[2], os.Args[3]))
 		os.Exit(1)
 	}
 	netlab.Main(m)
@@ -45,7 +52,7 @@ func programs(t *testing.T) []string {
 
 func start(t testing.TB, ns *netlab.Space, o Options) *Holder {
 	t.Helper()
-	o.Serve = []string{"/proc/self/exe", serveEnv}
+	o.Serve = []string{"/proc/self/exe", serveArg}
 	h := Start(Namespace{In: ns.In, Path: ns.Path}, o, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	t.Cleanup(func() { h.Close() })
 	if err := h.Wait(context.Background()); err != nil {
@@ -61,7 +68,7 @@ func dial(ns *netlab.Space, network string, to netip.AddrPort) (c net.Conn, err 
 		return err
 	})
 	if err == nil {
-		c.SetDeadline(time.Now().Add(20*time.Second))
+		c.SetDeadline(time.Now().Add(20 * time.Second))
 	}
 	return c, err
 }
@@ -211,4 +218,40 @@ func TestLoopback(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ping asks for one echo.
+func ping(ns *netlab.Space, to netip.Addr) error {
+	return ns.In(func() error {
+		network, typ, reply := "udp4", icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply)
+		if to.Is6() {
+			network, typ, reply = "udp6", ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+		}
+		c, err := icmp.ListenPacket(network, "")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(2 * time.Second))
+		b, err := (&icmp.Message{Type: typ, Body: &icmp.Echo{Seq: 7, Data: []byte("hello")}}).Marshal(nil)
+		if err != nil {
+			return err
+		}
+		if _, err := c.WriteTo(b, &net.UDPAddr{IP: to.AsSlice()}); err != nil {
+			return err
+		}
+		buf := make([]byte, 1500)
+		n, _, err := c.ReadFrom(buf)
+		if err != nil {
+			return err
+		}
+		m, err := icmp.ParseMessage(reply.Protocol(), buf[:n])
+		if err != nil {
+			return err
+		}
+		if body, ok := m.Body.(*icmp.Echo); !ok || m.Type != reply || body.Seq != 7 || string(body.Data) != "hello" {
+			return fmt.Errorf("the answer is %+v", m)
+		}
+		return nil
+	})
 }

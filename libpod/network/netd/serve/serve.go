@@ -45,9 +45,9 @@ type server struct {
 	uplink *uplink.Holder // nil until a container needs it
 	// uplinkProgram is Options.Uplink.
 	uplinkProgram []string
-	source sync.Once      // of keepSource
-	lock   *os.File       // held open: with it goes the POSIX lock
-	end    *os.File       // held open likewise, see close
+	source        sync.Once // of keepSource
+	lock          *os.File  // held open: with it goes the POSIX lock
+	end           *os.File  // held open likewise, see close
 
 	mu         sync.Mutex
 	networks   map[string]*served    // by name
