@@ -212,14 +212,7 @@ func TestRetarget(t *testing.T) {
 // Idle connections hold no pipe, as a user's pipes are few.
 func TestIdleConnections(t *testing.T) {
 	b := newBed(t)
-	b.serve(t, 80, func(c *net.TCPConn) { // io.Copy would hold pipes of its own
-		for b := make([]byte, 1); ; {
-			if _, err := io.ReadFull(c, b); err != nil {
-				return
-			}
-			c.Write(b)
-		}
-	})
+	b.serve(t, 80, echoBack)
 	b.publish(t, tcp(8080, 80))
 	for range 100 {
 		c := dial(t, unix.SOCK_STREAM, netlab.Out4, at(netlab.Host4, 8080))

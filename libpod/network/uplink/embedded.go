@@ -18,9 +18,9 @@ import (
 // embedded runs a program of ours with package gvisor in it, so that neither its memory nor its crash is this process's.
 type embedded struct{ serve []string }
 
-func (embedded) name() string { return Embedded }
+func (*embedded) name() string { return Embedded }
 
-func (e embedded) look(context.Context) (string, error) {
+func (e *embedded) look(context.Context) (string, error) {
 	if len(e.serve) == 0 {
 		return "", errors.New("this program has no embedded uplink")
 	}
@@ -36,7 +36,7 @@ func (e embedded) look(context.Context) (string, error) {
 }
 
 // command gives the program the interface as its descriptor 3, and what gvisor.Main reads as its last arguments.
-func (e embedded) command(ns Namespace, o Options) (*exec.Cmd, error) {
+func (e *embedded) command(ns Namespace, o Options, l link) (*exec.Cmd, error) {
 	var tap *os.File
 	if err := ns.In(func() (err error) {
 		tap, err = makeTap()
@@ -44,9 +44,9 @@ func (e embedded) command(ns Namespace, o Options) (*exec.Cmd, error) {
 	}); err != nil {
 		return nil, err
 	}
-	args := append(slices.Clone(e.serve), strconv.Itoa(o.mtu()), strconv.FormatBool(o.HostLoopback))
-	for i, g := range gateways() {
-		args = append(args, netip.PrefixFrom(g, addresses()[i].Bits()).String())
+	args := append(slices.Clone(e.serve), strconv.Itoa(l.mtu), strconv.FormatBool(o.HostLoopback))
+	for i, g := range l.gateways {
+		args = append(args, netip.PrefixFrom(g, l.addresses[i].Bits()).String())
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.ExtraFiles = []*os.File{tap}

@@ -133,15 +133,16 @@ func (h *Holder) run(ctx context.Context) error {
 		version, err := u.look(looking)
 		cancel()
 		var p *process
+		l := newLink(h.o.mtu(), hostNetworks(), u)
 		if err == nil {
-			p, err = h.start(ctx, u)
+			p, err = h.start(ctx, u, l)
 		}
 		if err != nil {
 			refused = append(refused, fmt.Sprintf("%s: %v", u.name(), err))
 			continue
 		}
-		h.set(Info{Name: u.name(), Version: version, Interface: Interface, Addresses: addresses(), Gateways: gateways(),
-			MTU: h.o.mtu(), Refused: refused}, nil)
+		h.set(Info{Name: u.name(), Version: version, Interface: Interface, Addresses: l.addresses, Gateways: l.gateways,
+			MTU: l.mtu, Refused: refused}, nil)
 		h.log.Info("uplink", "name", u.name(), "version", version, "process", p.cmd.Process.Pid)
 		select {
 		case <-ctx.Done():
@@ -162,13 +163,13 @@ func (h *Holder) run(ctx context.Context) error {
 func (h *Holder) candidates() ([]uplink, error) {
 	switch h.o.Use {
 	case "":
-		return []uplink{pasta{}, slirp{}, embedded{h.o.Serve}}, nil
+		return []uplink{pasta{}, &embedded{h.o.Serve}, slirp{}}, nil
 	case Pasta:
 		return []uplink{pasta{}}, nil
 	case Slirp:
 		return []uplink{slirp{}}, nil
 	case Embedded:
-		return []uplink{embedded{h.o.Serve}}, nil
+		return []uplink{&embedded{h.o.Serve}}, nil
 	}
 	return nil, fmt.Errorf("uplink %q is unknown: it is one of %s, %s, %s, %s", h.o.Use, Pasta, Slirp, Embedded, None)
 }
@@ -182,11 +183,11 @@ type process struct {
 }
 
 // start starts a program and configures its interface once it is there.
-func (h *Holder) start(ctx context.Context, u uplink) (*process, error) {
+func (h *Holder) start(ctx context.Context, u uplink, l link) (*process, error) {
 	if err := h.ns.In(removeTap); err != nil {
 		return nil, fmt.Errorf("remove the former interface %s: %w", Interface, err)
 	}
-	cmd, err := u.command(h.ns, h.o)
+	cmd, err := u.command(h.ns, h.o, l)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +206,7 @@ func (h *Holder) start(ctx context.Context, u uplink) (*process, error) {
 		p.err = cmd.Wait() // by a pidfd
 		close(p.ended)
 	}()
-	if err := h.configure(ctx, p); err != nil {
+	if err := h.configure(ctx, p, l); err != nil {
 		p.end()
 		return nil, err
 	}
@@ -213,11 +214,11 @@ func (h *Holder) start(ctx context.Context, u uplink) (*process, error) {
 }
 
 // configure waits for the interface.
-func (h *Holder) configure(ctx context.Context, p *process) error {
+func (h *Holder) configure(ctx context.Context, p *process, l link) error {
 	for deadline := time.Now().Add(startTime); ; {
 		found := false
 		err := h.ns.In(func() (err error) {
-			found, err = configure(h.o.mtu())
+			found, err = l.configure()
 			return err
 		})
 		if err != nil || found {

@@ -10,34 +10,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func addresses() []netip.Prefix { return []netip.Prefix{address4, address6} }
-func gateways() []netip.Addr    { return []netip.Addr{gateway4, gateway6} }
-
 // configure gives the interface its addresses and the default routes, and tells whether it was there. It runs in the
 // containers' namespace, which also has IPv6 where that is off by default.
-func configure(mtu int) (bool, error) {
-	link, err := netlink.LinkByName(Interface)
+func (l link) configure() (bool, error) {
+	dev, err := netlink.LinkByName(Interface)
 	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("find interface %s: %w", Interface, err)
 	}
-	if err := netlink.LinkSetMTU(link, mtu); err != nil {
-		return false, fmt.Errorf("set the MTU %d of %s: %w", mtu, Interface, err)
+	if err := netlink.LinkSetMTU(dev, l.mtu); err != nil {
+		return false, fmt.Errorf("set the MTU %d of %s: %w", l.mtu, Interface, err)
 	}
-	for _, p := range addresses() {
+	for _, p := range l.addresses {
 		// No duplicates are looked for: nobody else is on this link, and the search takes a second.
 		a := &netlink.Addr{IPNet: ipnet(p.Addr(), p.Bits()), Flags: unix.IFA_F_NODAD}
-		if err := netlink.AddrReplace(link, a); err != nil && !(p.Addr().Is6() && withoutIPv6(err)) {
+		if err := netlink.AddrReplace(dev, a); err != nil && !(p.Addr().Is6() && withoutIPv6(err)) {
 			return false, fmt.Errorf("give %s the address %s: %w", Interface, p, err)
 		}
 	}
-	if err := netlink.LinkSetUp(link); err != nil {
+	if err := netlink.LinkSetUp(dev); err != nil {
 		return false, fmt.Errorf("bring up %s: %w", Interface, err)
 	}
-	for _, g := range gateways() {
-		r := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: g.AsSlice(), Dst: ipnet(netip.IPv6Unspecified(), 0)}
+	for _, g := range l.gateways {
+		r := &netlink.Route{LinkIndex: dev.Attrs().Index, Gw: g.AsSlice(), Dst: ipnet(netip.IPv6Unspecified(), 0)}
 		if g.Is4() {
 			r.Dst = ipnet(netip.IPv4Unspecified(), 0)
 		}

@@ -34,15 +34,16 @@ func (pasta) look(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-func (pasta) command(ns Namespace, o Options) (*exec.Cmd, error) {
+func (pasta) command(ns Namespace, o Options, l link) (*exec.Cmd, error) {
 	args := []string{
 		"--foreground", "--quiet",
 		"--netns", ns.Path, "--no-netns-quit", // it ends with us
-		"--ns-ifname", Interface, "--mtu", strconv.Itoa(o.mtu()),
-		"--address", address4.Addr().String(), "--netmask", strconv.Itoa(address4.Bits()), "--gateway", gateway4.String(),
-		"--address", address6.Addr().String(), "--gateway", gateway6.String(),
+		"--ns-ifname", Interface, "--mtu", strconv.Itoa(l.mtu), "--netmask", strconv.Itoa(l.addresses[0].Bits()),
 		"--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
 		"--no-dhcp", "--no-dhcpv6", "--no-ra",
+	}
+	for i, a := range l.addresses {
+		args = append(args, "--address", a.Addr().String(), "--gateway", l.gateways[i].String())
 	}
 	if !o.HostLoopback {
 		args = append(args, "--no-map-gw")

@@ -18,7 +18,7 @@ func (slirp) name() string { return Slirp }
 var slirpVersion = regexp.MustCompile(`slirp4netns version (\S+)`)
 
 // needed are the options that command gives, all there since 1.1.0 of 2020.
-var needed = []string{"--netns-type", "--enable-ipv6", "--disable-host-loopback", "--disable-dns", "--enable-seccomp"}
+var needed = []string{"--netns-type", "--cidr", "--enable-ipv6", "--disable-host-loopback", "--disable-dns", "--enable-seccomp"}
 
 func (slirp) look(ctx context.Context) (string, error) {
 	path, err := exec.LookPath("slirp4netns")
@@ -39,8 +39,9 @@ func (slirp) look(ctx context.Context) (string, error) {
 	return version, tun()
 }
 
-func (slirp) command(ns Namespace, o Options) (*exec.Cmd, error) {
-	args := []string{"--netns-type=path", "--mtu=" + strconv.Itoa(o.mtu()), "--enable-ipv6", "--disable-dns", "--enable-seccomp"}
+func (slirp) command(ns Namespace, o Options, l link) (*exec.Cmd, error) {
+	args := []string{"--netns-type=path", "--mtu=" + strconv.Itoa(l.mtu), "--cidr=" + l.addresses[0].Masked().String(),
+		"--enable-ipv6", "--disable-dns", "--enable-seccomp"}
 	if !o.HostLoopback {
 		args = append(args, "--disable-host-loopback")
 	}

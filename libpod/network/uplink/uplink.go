@@ -10,8 +10,10 @@ package uplink
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"os/exec"
+	"slices"
 )
 
 // Interface is the uplink's interface in the containers' namespace.
@@ -61,19 +63,75 @@ type uplink interface {
 	// look finds the program and its version, or says what is missing and what to do.
 	look(context.Context) (version string, err error)
 	// command is what to start: it makes or takes the interface, and ends with this process.
-	command(Namespace, Options) (*exec.Cmd, error)
+	command(Namespace, Options, link) (*exec.Cmd, error)
 }
 
 // ErrNone says that Options.Use asks for no uplink.
 var ErrNone = errors.New("no uplink was asked for")
 
-// The addresses are those that slirp4netns has; its IPv6 ones can't be chosen.
-var (
-	address4 = netip.MustParsePrefix("10.0.2.100/24")
-	gateway4 = netip.MustParseAddr("10.0.2.2")
-	address6 = netip.MustParsePrefix("fd00::100/64")
-	gateway6 = netip.MustParseAddr("fd00::2")
-)
+// link is what the interface is given.
+type link struct {
+	mtu       int
+	addresses []netip.Prefix
+	gateways  []netip.Addr // of the same order
+}
+
+// Ranges are the networks that an uplink may take for itself; no other network here should have one of them. The first of
+// each family that is none of the host's is taken; slirp4netns has no other IPv6 one than the first.
+var Ranges = []netip.Prefix{
+	netip.MustParsePrefix("10.0.2.0/24"),
+	netip.MustParsePrefix("172.31.253.0/24"),
+	netip.MustParsePrefix("192.168.253.0/24"),
+	netip.MustParsePrefix("fd00::/64"),
+	netip.MustParsePrefix("fd70:726f:61::/64"),
+}
+
+// first is the first range of a family that meets none of taken.
+func first(is4 bool, taken []netip.Prefix) netip.Prefix {
+	var any netip.Prefix
+	for _, r := range Ranges {
+		if r.Addr().Is4() != is4 {
+			continue
+		}
+		if !slices.ContainsFunc(taken, r.Overlaps) {
+			return r
+		}
+		if !any.IsValid() {
+			any = r
+		}
+	}
+	return any
+}
+
+// newLink chooses addresses. slirp4netns takes the hundredth of a network and makes the second its gateway; the others
+// do as they are told.
+func newLink(mtu int, host []netip.Prefix, u uplink) link {
+	v4, v6 := first(true, host), first(false, host)
+	if u == (slirp{}) {
+		v6 = first(false, nil)
+	}
+	nth := func(p netip.Prefix, n byte) netip.Addr {
+		b := p.Addr().AsSlice()
+		b[len(b)-1] = n
+		a, _ := netip.AddrFromSlice(b)
+		return a
+	}
+	return link{mtu: mtu,
+		addresses: []netip.Prefix{netip.PrefixFrom(nth(v4, 100), v4.Bits()), netip.PrefixFrom(nth(v6, 100), v6.Bits())},
+		gateways:  []netip.Addr{nth(v4, 2), nth(v6, 2)}}
+}
+
+// hostNetworks are those that the host has addresses of.
+func hostNetworks() []netip.Prefix {
+	var list []netip.Prefix
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}
 
 func (o Options) mtu() int {
 	if o.MTU == 0 {

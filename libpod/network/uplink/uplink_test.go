@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 }
 
 // programs are the uplinks to test, those whose program is here.
-func programs(t *testing.T) []string {
+func programs(t testing.TB) []string {
 	t.Helper()
 	list := []string{Embedded}
 	for _, u := range []uplink{pasta{}, slirp{}} {
@@ -198,7 +198,7 @@ func TestLoopback(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ns := netlab.New(t)
 			h := start(t, ns, Options{Use: name})
-			for _, a := range gateways() {
+			for _, a := range gateways(t, h) {
 				if c, err := dial(ns, "tcp", at(a, 7000)); err == nil {
 					c.Close()
 					t.Errorf("%s reaches the host's loopback", a)
@@ -210,8 +210,8 @@ func TestLoopback(t *testing.T) {
 				c.Close()
 			}
 			h.Close()
-			start(t, ns, Options{Use: name, HostLoopback: true})
-			if c, err := dial(ns, "tcp", at(gateway4, 7000)); err != nil {
+			h = start(t, ns, Options{Use: name, HostLoopback: true})
+			if c, err := dial(ns, "tcp", at(gateways(t, h)[0], 7000)); err != nil {
 				t.Errorf("the host's loopback was asked for and is not reached: %v", err)
 			} else {
 				c.Close()
@@ -254,4 +254,38 @@ func ping(ns *netlab.Space, to netip.Addr) error {
 		}
 		return nil
 	})
+}
+
+func gateways(t *testing.T, h *Holder) []netip.Addr {
+	t.Helper()
+	info, err := h.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Gateways
+}
+
+// A network that the host has is not taken for the uplink.
+func TestNewLink(t *testing.T) {
+	for _, c := range []struct {
+		host      []string
+		u         uplink
+		want, six string
+	}{
+		{nil, pasta{}, "10.0.2.100/24", "fd00::64/64"},
+		{[]string{"192.168.1.0/24", "2001:db8::/64"}, &embedded{}, "10.0.2.100/24", "fd00::64/64"},
+		{[]string{"10.0.2.0/24", "fd00::/64"}, &embedded{}, "172.31.253.100/24", "fd70:726f:61::64/64"},
+		{[]string{"10.0.2.0/24", "fd00::/64"}, slirp{}, "172.31.253.100/24", "fd00::64/64"},
+		{[]string{"10.0.0.0/8", "172.16.0.0/12"}, pasta{}, "192.168.253.100/24", "fd00::64/64"},
+		{[]string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}, pasta{}, "10.0.2.100/24", "fd00::64/64"},
+	} {
+		var host []netip.Prefix
+		for _, p := range c.host {
+			host = append(host, netip.MustParsePrefix(p))
+		}
+		l := newLink(1500, host, c.u)
+		if got, six := l.addresses[0].String(), l.addresses[1].String(); got != c.want || six != c.six {
+			t.Errorf("%s beside %v has %s and %s, want %s and %s", c.u.name(), c.host, got, six, c.want, c.six)
+		}
+	}
 }
