@@ -22,6 +22,9 @@ func (e *Engine) Connect(c *Container, a network.Attachment) error {
 			return err
 		}
 		a.Network = n.Name
+		if err := n.Admits(a); err != nil {
+			return err
+		}
 		if slices.ContainsFunc(c.Networks, func(b network.Attachment) bool { return b.Network == n.Name }) {
 			return fmt.Errorf("container %q is on network %q already", c.Name, dockerName(n.Name))
 		}
@@ -29,30 +32,39 @@ func (e *Engine) Connect(c *Container, a network.Attachment) error {
 			return err
 		}
 		c.Networks = append(c.Networks, a)
+		e.sayMember("connect", n, c)
 		return nil
 	})
 }
 
+// ErrNotOnNetwork says that a container is not on the network that it is to be taken off.
+var ErrNotOnNetwork = errors.New("the container is not on the network")
+
 // Disconnect takes the container off a network: at once if it runs, and from its next start on.
 func (e *Engine) Disconnect(c *Container, ref string) error {
 	return e.changeNetworks(c, func() error {
-		name := network.Canonical(ref)
+		n := &network.Network{Name: network.Canonical(ref)} // which may be gone
 		if networks, err := e.Networks(); err == nil {
-			if n, err := networks.Get(ref); err == nil {
-				name = n.Name
+			if found, err := networks.Get(ref); err == nil {
+				n = found
 			}
 		}
+		name := n.Name
 		i := slices.IndexFunc(c.Networks, func(b network.Attachment) bool { return b.Network == name })
 		if i < 0 {
-			return fmt.Errorf("container %q is not on network %q", c.Name, ref)
+			return fmt.Errorf("%w: container %q, network %q", ErrNotOnNetwork, c.Name, ref)
 		}
 		if err := e.changeRunning(c, (*netd.Client).Disconnect, netd.Change{ID: c.ID, Network: network.Network{Name: name}}); err != nil {
 			return err
 		}
 		c.Networks = slices.Delete(c.Networks, i, i+1)
+		e.sayMember("disconnect", n, c)
 		return nil
 	})
 }
+
+// ReloadNetworks has netd make its rules in the kernel again.
+func (e *Engine) ReloadNetworks() error { return e.netd(nil).Reload() }
 
 // changeNetworks has change work on c's record, with its lock.
 func (e *Engine) changeNetworks(c *Container, change func() error) error {

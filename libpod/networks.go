@@ -119,6 +119,14 @@ func (e *Engine) SayNetwork(action string, n *network.Network) {
 	}
 }
 
+// sayMember writes an event of a container that is put on a network or taken off it.
+func (e *Engine) sayMember(action string, n *network.Network, c *Container) {
+	err := event.Append(e.eventDir(), event.Event{Type: "network", Action: action, ID: n.ID, Attributes: map[string]string{"name": n.Name, "type": n.Driver, "container": c.ID}})
+	if err != nil {
+		e.warn(err)
+	}
+}
+
 // InspectedNet is a network in the shape of Docker's inspect, with the fields that Podman's has beside.
 type InspectedNet struct {
 	Name       string

@@ -14,8 +14,8 @@ func newNetworkCommand(a *app) *cli.Command {
 		Name:  "network",
 		Usage: "manage networks",
 		Subcommands: []*cli.Command{
-			newNetworkCreateCommand(a), newNetworkExistsCommand(a), newNetworkInspectCommand(a), newNetworkLsCommand(a),
-			newNetworkPruneCommand(a), newNetworkRmCommand(a), newNetworkUpdateCommand(a),
+			newNetworkConnectCommand(a), newNetworkCreateCommand(a), newNetworkDisconnectCommand(a), newNetworkExistsCommand(a),
+			newNetworkInspectCommand(a), newNetworkLsCommand(a), newNetworkPruneCommand(a), newNetworkReloadCommand(a), newNetworkRmCommand(a), newNetworkUpdateCommand(a),
 		},
 	}
 }

@@ -71,6 +71,14 @@ func (c *Client) Disconnect(ch Change, netns *os.File) (Answer, error) {
 	return c.change(Disconnect, ch, netns)
 }
 
+// Reload has netd make its rules in the kernel again.
+func (c *Client) Reload() error {
+	s := &Session{client: c, kind: Reload}
+	defer s.Close()
+	_, err := s.converse(func() error { return nil })
+	return err
+}
+
 func (c *Client) change(kind byte, ch Change, netns *os.File) (Answer, error) {
 	b, err := json.Marshal(ch)
 	if err != nil {
@@ -115,7 +123,12 @@ func (s *Session) send() (err error) {
 		if s.conn, err = s.client.dial(); err != nil {
 			return err
 		}
-		if err = s.conn.SendFiles(s.kind, s.body, s.netns); err == nil {
+		if s.netns == nil {
+			err = s.conn.Send(s.kind, s.body)
+		} else {
+			err = s.conn.SendFiles(s.kind, s.body, s.netns)
+		}
+		if err == nil {
 			return nil
 		}
 		s.conn.Close() // it was just ending
@@ -148,7 +161,9 @@ func (s *Session) Close() {
 		s.conn.Close()
 		s.conn = nil
 	}
-	s.netns.Close()
+	if s.netns != nil {
+		s.netns.Close()
+	}
 }
 
 // dial connects to netd, which is started when it is not there.

@@ -22,13 +22,14 @@ import (
 //	  |   Answer                      |
 //	  |<------------------------------|
 //
-// A client that goes away before its Name takes all back: the container did not come to be. Connect and Disconnect are
-// one request and one answer each. Nobody tells of a container's end: netd sees it.
+// A client that goes away before its Name takes all back: the container did not come to be. Connect, Disconnect and
+// Reload are one request and one answer each. Nobody tells of a container's end: netd sees it.
 const (
 	Setup      byte = 's' // a Request, with the container's network namespace
 	Name       byte = 'n' // a Names
 	Connect    byte = 'c' // a Change, with the container's network namespace
 	Disconnect byte = 'd' // a Change, with the container's network namespace
+	Reload     byte = 'r' // nothing
 	Reply      byte = 'a' // an Answer
 )
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/network/link"
+	"github.com/proa-containers/proa/libpod/network/port"
 	"github.com/proa-containers/proa/libpod/network/uplink"
 )
 
@@ -86,6 +87,16 @@ func (s *server) makeRoom(n network.Network) error {
 		s.removeNetwork(old)
 	}
 	return nil
+}
+
+// reload makes the rules again, which another program may have removed.
+func (s *server) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.ns.SetRules(s.bridges()); err != nil {
+		return err
+	}
+	return s.ns.Do(port.KeepSource)
 }
 
 func (s *server) removeNetwork(n *served) {

@@ -220,6 +220,8 @@ func (s *server) serve(ctx context.Context, conn *monitor.Conn) {
 	}
 	var a netd.Answer
 	switch {
+	case kind == netd.Reload:
+		err = s.reload()
 	case len(files) != 1:
 		err = errors.New("the container's network namespace was not sent")
 	case kind == netd.Setup:
