@@ -103,13 +103,17 @@ func (h *Holder) keep(ctx context.Context) {
 		h.set(Info{}, ErrNone)
 		return
 	}
+	told := ""
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		began := time.Now()
 		err := h.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		h.log.Warn("uplink", "error", err)
+		if err.Error() != told {
+			told = err.Error()
+			h.log.Warn("uplink", "error", err)
+		}
 		if time.Since(began) > steady {
 			pause = firstPause
 		}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,6 +185,77 @@ func reachUDP(t *testing.T, ns *netlab.Space, to netip.AddrPort) {
 			t.Errorf("%d of %d bytes came back from %s: %v", n, size, to, err)
 		}
 	}
+}
+
+// Many short connections, as of a build or a crawler, and silent servers beside them.
+func TestManyConnections(t *testing.T) {
+	outer(t, at(netlab.Far4, 8000))
+	for _, name := range programs(t) {
+		t.Run(name, func(t *testing.T) {
+			ns := netlab.New(t)
+			start(t, ns, Options{Use: name})
+			for range 30 {
+				fd, err := dialFD(ns, at(netip.MustParseAddr("198.51.100.99"), 80)) // nobody has that address
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+			}
+			var all sync.WaitGroup
+			failed := make(chan error, 10)
+			for range cap(failed) {
+				all.Go(func() {
+					for range 200 {
+						if err := short(ns, at(netlab.Far4, 8000)); err != nil {
+							failed <- err
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			close(failed)
+			for err := range failed {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// dialFD starts to connect and leaves it at that.
+func dialFD(ns *netlab.Space, to netip.AddrPort) (fd int, err error) {
+	err = ns.In(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Connect(fd, netlab.Sockaddr(to)); errors.Is(err, unix.EINPROGRESS) {
+		err = nil
+	}
+	return fd, err
+}
+
+func short(ns *netlab.Space, to netip.AddrPort) error {
+	fd, err := dialFD(ns, to)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(c, "x"); err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	_, err = io.ReadFull(c, b)
+	return err
 }
 
 // The host's loopback is closed unless it is asked for.
