@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -67,6 +68,16 @@ func (h *Holder) Info() (Info, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.info, h.err
+}
+
+// Host is how containers call the host: by the gateways where its loopback is open to them, else by the address that the
+// host has in its own network, if any, on which its other services listen. It changes as that network does.
+func (h *Holder) Host() []netip.Addr {
+	if h.o.HostLoopback {
+		info, _ := h.Info()
+		return info.Gateways
+	}
+	return hostAddresses()
 }
 
 // Close ends the uplink and waits for that.

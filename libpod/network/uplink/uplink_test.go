@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -276,19 +277,37 @@ func TestLoopback(t *testing.T) {
 					t.Errorf("%s reaches the host's loopback", a)
 				}
 			}
-			if c, err := dial(ns, "tcp", at(netlab.Host4, 7000)); err != nil {
-				t.Errorf("the host's own address is not reached: %v", err)
-			} else {
-				c.Close()
+			if got := h.Host(); !slices.Equal(got, []netip.Addr{netlab.Host4, netlab.Host6}) {
+				t.Errorf("the host is called by %v", got)
 			}
+			reachHost(t, ns, h)
 			h.Close()
 			h = start(t, ns, Options{Use: name, HostLoopback: true})
-			if c, err := dial(ns, "tcp", at(gateways(t, h)[0], 7000)); err != nil {
+			l4, err := net.Listen("tcp", "127.0.0.1:7001")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l4.Close()
+			echo(l4)
+			if c, err := dial(ns, "tcp", at(h.Host()[0], 7001)); err != nil {
 				t.Errorf("the host's loopback was asked for and is not reached: %v", err)
 			} else {
 				c.Close()
 			}
 		})
+	}
+}
+
+// reachHost wants the host reached by each of its addresses.
+func reachHost(t *testing.T, ns *netlab.Space, h *Holder) {
+	t.Helper()
+	for _, a := range h.Host() {
+		c, err := dial(ns, "tcp", at(a, 7000))
+		if err != nil {
+			t.Errorf("the host is not reached by %s: %v", a, err)
+			continue
+		}
+		c.Close()
 	}
 }
 
