@@ -196,6 +196,9 @@ func portMap(ports []network.Port) map[string][]InspectedPort {
 			at := InspectedPort{HostPort: ""}
 			if p.Host != 0 {
 				at.HostPort = strconv.Itoa(int(p.Host + i))
+				if p.Spare > 0 {
+					at.HostPort += "-" + strconv.Itoa(int(p.Host+p.Spare))
+				}
 			}
 			if p.HostIP.IsValid() {
 				at.HostIp = p.HostIP.String()

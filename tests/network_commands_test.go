@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/tests/harness"
 )
@@ -184,4 +185,54 @@ func TestNetworkPodman(t *testing.T) {
 	equal(t, "prune", oneLine(t, e.Proa("network", "prune", "-f")), "Deleted Networks: after ours")
 	e.Proa("network", "rm", "-f", "theirs").OK(t)
 	equal(t, "podman sees what is gone", oneLine(t, podman("network", "ls", "--format", "{{.Name}}")), "chosen podman")
+}
+
+// TestNetworkKilled: a command that is killed leaves a network or none, and nothing in the way of the next.
+func TestNetworkKilled(t *testing.T) {
+	e := env.Fresh(t)
+	e.Proa("network", "create", "first").OK(t)
+	for i := range 12 {
+		x := e.Proa("network", "create", fmt.Sprint("n", i)).Exec(t.Context())
+		if err := x.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(i) * 2 * time.Millisecond) // somewhere on its way
+		x.Process.Kill()
+		x.Wait()
+		r := e.Proa("network", "ls", "-q").OK(t)
+		if r.Stderr != "" {
+			t.Errorf("killed after %d ms, it leaves %s", 2*i, r.Stderr)
+		}
+		e.Proa("network", "create", "--ignore", fmt.Sprint("n", i)).OK(t)
+	}
+	equal(t, "networks", fmt.Sprint(len(strings.Fields(e.Proa("network", "ls", "-q").OK(t).Out()))), "14")
+	left, err := filepath.Glob(filepath.Join(e.Home, ".local/share/containers/storage/networks/.proa-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestNetworkPublishAll: what the image and --expose say is published, and the other container is asked by its alias.
+func TestNetworkPublishAll(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	img := baseImage(t)
+	img.Config.ExposedPorts = map[string]struct{}{"7000/tcp": {}, "9/sctp": {}}
+	e.Proa("load", "-q", "-i", archive(t, e, "exposed.tar", img.DockerArchive("localhost/exposed:1"))).OK(t)
+	e.Proa("network", "create", "n").OK(t)
+	e.Proa(append([]string{"run", "-d", "--name", "c", "--network", "n", "--network-alias", "server", "-P", "--expose", "90/udp", "localhost/exposed:1"}, sayName("hello")...)...).OK(t)
+	removeLater(t, e, "c")
+	var bound []string
+	for _, line := range strings.Split(e.Proa("port", "c").OK(t).Out(), "\n") {
+		bound = append(bound, strings.Fields(line)[0])
+	}
+	equal(t, "ports", strings.Join(slices.Compact(bound), " "), "90/udp 7000/tcp")
+	port := e.Proa("port", "c", "7000").OK(t).Out()
+	port = port[strings.LastIndexByte(port, ':')+1:]
+	equal(t, "ps by its port", e.Proa("ps", "-f", "publish="+port, "--format", "{{.Names}}").OK(t).Out(), "c")
+	equal(t, "ps by another", e.Proa("ps", "-f", "publish=7000/udp", "--format", "{{.Names}}").OK(t).Out(), "")
+	equal(t, "exposed", e.Proa("inspect", "-f", "{{json .Config.ExposedPorts}}", "c").OK(t).Out(), `{"7000/tcp":{},"90/udp":{}}`)
+	other := online(t, e, "--network", "n", "--", "sleep", "1000")
+	equal(t, "by its alias", ask(e, other, "server").OK(t).Out(), "hello")
+	clone := e.Proa("container", "clone", "c", "d").OK(t).Out()
+	equal(t, "its clone", oneLine(t, e.Proa("inspect", "-f", "{{len .HostConfig.PortBindings}} {{json .Config.ExposedPorts}}", clone)), `2 {"7000/tcp":{},"90/udp":{}}`)
 }

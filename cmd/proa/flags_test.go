@@ -183,7 +183,7 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--network=bridge", "--network-alias", "a", `"a"`}, {"--network=a", "--network-alias", "a b", "a b"},
 		{"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--network=container:a", "--add-host", "a:10.0.0.1", "--add-host"},
 		{"--network=none", "-p", "80:80", "--publish"}, {"--network=none", "-P", "--publish"}, {"--network=ns:/n", "-p", "80", "--publish"}, {"--network=container:a", "--expose", "80", "--expose"},
-		{"-p", "80/sctp", "80/sctp"}, {"-p", "a:80:80", `"a"`}, {"-p", "80-81:80", "80-81:80"}, {"--network=bridge", "-p", "80:80", "-p", "80:81", "80/tcp"}, {"--expose", "x", `"x"`},
+		{"-p", "80/sctp", "80/sctp"}, {"-p", "a:80:80", `"a"`}, {"-p", "80-81:80-82", "80-81:80-82"}, {"--network=bridge", "-p", "80:80", "-p", "80:81", "80/tcp"}, {"--expose", "x", `"x"`},
 		{"--dns", "a", `"a"`}, {"--dns", "none", "--dns", "192.0.2.1", "none"}, {"--dns", "none", "--dns-search", "a", "--dns-search"}, {"--dns-search", "a b", "a b"}, {"--dns-option", "a b", "a b"}, {"--no-hosts", "--add-host", "a:10.0.0.1", "--no-hosts"},
 		{"--link", ":", `":"`}, {"--network=host", "--link", "a", "--link"}, {"--egress", "some", "some"}, {"--egress", "allow", "--egress-allow", "a", "--egress-allow"}, {"--egress-allow", "a:x", "a:x"},
 		{"--network=none", "--egress", "deny", "--egress"}, {"--network=slirp4netns:colour=red", "colour"}, {"--network=pasta:", "pasta"},

@@ -60,7 +60,7 @@ func FuzzPort(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if int(p.Container)+int(p.Count)-1 > 65535 || p.Host != 0 && int(p.Host)+int(p.Count)-1 > 65535 || p.Container == 0 || p.Count == 0 {
+		if int(p.Container)+int(p.Count)-1 > 65535 || p.Host != 0 && int(p.Host)+int(p.Count)+int(p.Spare)-1 > 65535 || p.Container == 0 || p.Count == 0 {
 			t.Errorf("%q gives %+v", s, p)
 		}
 		if again, err := ParsePort(p.String()); err != nil || again != p {

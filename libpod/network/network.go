@@ -68,6 +68,7 @@ type Port struct {
 	Host      uint16     `json:",omitempty"` // first one; 0: the kernel chooses
 	Container uint16     // first one
 	Count     uint16     // 1 for a single port
+	Spare     uint16     `json:",omitempty"` // how many ports of the host behind Host will do as well, of which a free one is taken
 	Protocol  string     // tcp or udp
 }
 

@@ -40,6 +40,8 @@ func TestParsePort(t *testing.T) {
 		{"5000-5010", "5000-5010/tcp"},
 		{"127.0.0.1:5000-5001:5000-5001", "127.0.0.1:5000-5001:5000-5001/tcp"},
 		{"1-65535", "1-65535/tcp"},
+		{"8000-8001:80", "8000-8001:80/tcp"},
+		{"[::1]:1-65535:80/udp", "[::1]:1-65535:80/udp"},
 		{"target=80,published=8080,protocol=udp", "8080:80/udp"},
 		{"target=80", "80/tcp"},
 
@@ -52,7 +54,6 @@ func TestParsePort(t *testing.T) {
 		{"-80", "error: "},
 		{"80-79", `error: "80-79" is no range`},
 		{"80-", "error: "},
-		{"8000-8001:80", "error: 2 ports of the host are for one"},
 		{"8000-8001:80-82", "error: one length"},
 		{"8000:80-82", "error: one length"},
 		{"80/sctp", "error: the protocol is tcp or udp: sctp"},
@@ -87,6 +88,7 @@ func TestCheckPorts(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"8080:80 8081:80 8080:80/udp 80 80", ""},
 		{"127.0.0.1:8080:80 127.0.0.2:8080:80", ""},
+		{"8000-8005:80 8000-8005:81 8000:82", ""},
 		{"8080:80 8080:81", "port 8080/tcp of the host is published twice, to 80 and 81"},
 		{"8080:80 8080:80", "twice"},
 		{"8080:80 127.0.0.1:8080:81", "twice"},

@@ -97,8 +97,8 @@ func (p *Port) setPorts(host, container string) (err error) {
 	switch {
 	case p.Host == 0:
 		return errors.New("the host's ports are from 1 to 65535; leave them out to get free ones")
-	case count != p.Count && p.Count == 1:
-		return fmt.Errorf("%d ports of the host are for one of the container: give one, or leave it out to get a free one", count)
+	case p.Count == 1:
+		p.Spare = count - 1
 	case count != p.Count:
 		return fmt.Errorf("%d ports of the host are for %d of the container: the ranges are to be of one length", count, p.Count)
 	}
@@ -177,7 +177,7 @@ func ParseExposed(s string) (Port, error) {
 func CheckPorts(list []Port) error {
 	for i, p := range list {
 		for _, o := range list[:i] {
-			if p.Host == 0 || o.Host == 0 || p.Protocol != o.Protocol || !sameHost(p.HostIP, o.HostIP) {
+			if p.Host == 0 || o.Host == 0 || p.Spare > 0 || o.Spare > 0 || p.Protocol != o.Protocol || !sameHost(p.HostIP, o.HostIP) {
 				continue
 			}
 			if a, b := max(p.Host, o.Host), min(p.lastHost(), o.lastHost()); a <= b {
@@ -199,19 +199,19 @@ func (p Port) containerAt(host uint16) uint16 { return p.Container + host - p.Ho
 
 // String is the port as --publish takes it.
 func (p Port) String() string {
-	span := func(from uint16) string {
-		if p.Count > 1 {
-			return fmt.Sprintf("%d-%d", from, from+p.Count-1)
+	span := func(from, count uint16) string {
+		if count > 1 {
+			return fmt.Sprintf("%d-%d", from, from+count-1)
 		}
 		return strconv.Itoa(int(from))
 	}
-	s := span(p.Container) + "/" + p.Protocol
+	s := span(p.Container, p.Count) + "/" + p.Protocol
 	if p.Host == 0 && !p.HostIP.IsValid() {
 		return s
 	}
 	host := ""
 	if p.Host != 0 {
-		host = span(p.Host)
+		host = span(p.Host, p.Count+p.Spare)
 	}
 	s = host + ":" + s
 	switch {

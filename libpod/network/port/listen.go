@@ -54,7 +54,7 @@ func spell(a netip.AddrPort, protocol string) string {
 // returned with it.
 func (p *Ports) listen(o Owner, asked network.Port, before []network.Port) (made []listener, bound []network.Port, err error) {
 	count := max(asked.Count, 1)
-	if int(asked.Host)+int(count)-1 > 65535 || int(asked.Container)+int(count)-1 > 65535 || asked.Container == 0 {
+	if int(asked.Host)+int(count)+int(asked.Spare)-1 > 65535 || int(asked.Container)+int(count)-1 > 65535 || asked.Container == 0 {
 		return nil, nil, fmt.Errorf("publish %d ports from %d to container port %d: ports go from 1 to 65535", count, asked.Host, asked.Container)
 	}
 	for i := range count {
@@ -63,25 +63,43 @@ func (p *Ports) listen(o Owner, asked network.Port, before []network.Port) (made
 		if asked.Host != 0 {
 			one.Host = asked.Host + i
 		}
-		var l listener
-		switch one.Protocol {
-		case "tcp":
-			l, err = listenTCP(&one)
-		case "udp":
-			l, err = listenUDP(&one)
-		default:
-			err = fmt.Errorf("publish port %d: protocol %q is neither tcp nor udp", one.Container, one.Protocol)
-		}
+		l, err := listenFree(&one)
 		if err != nil {
 			return made, nil, p.explain(o, one, before, err)
 		}
 		made, bound = append(made, l), append(bound, one)
 	}
-	if asked.Host != 0 {
+	if asked.Host != 0 && asked.Spare == 0 {
 		asked.Count = count
 		bound = []network.Port{asked}
 	}
 	return made, bound, nil
+}
+
+// listenFree binds a port, or the first free one of those that will do.
+func listenFree(one *network.Port) (listener, error) {
+	first := *one
+	for one.Spare = 0; ; one.Host++ {
+		l, err := listenOn(one)
+		last := one.Host == first.Host+first.Spare
+		if last && first.Spare > 0 && errors.Is(err, unix.EADDRINUSE) {
+			*one = first
+			return nil, fmt.Errorf("it and all others up to %d are taken; give a larger range, or leave it out to get a free one", first.Host+first.Spare)
+		}
+		if last || !errors.Is(err, unix.EADDRINUSE) {
+			return l, err
+		}
+	}
+}
+
+func listenOn(one *network.Port) (listener, error) {
+	switch one.Protocol {
+	case "tcp":
+		return listenTCP(one)
+	case "udp":
+		return listenUDP(one)
+	}
+	return nil, fmt.Errorf("publish port %d: protocol %q is neither tcp nor udp", one.Container, one.Protocol)
 }
 
 // networkOf is the network to listen on as package net calls it: with no address, one socket serves both families.

@@ -90,13 +90,22 @@ func (p *Ports) Publish(o Owner, ports []network.Port, to ...netip.Addr) ([]netw
 	return bound, nil
 }
 
-// Retarget leads the ports of the container id to other addresses from now on. Connections that are open stay.
+// Retarget leads the ports of the container id to other addresses from now on. Connections that are open stay, flows of
+// datagrams end.
 func (p *Ports) Retarget(id string, to ...netip.Addr) {
 	p.mu.Lock()
 	pub := p.owners[id]
 	p.mu.Unlock()
-	if pub != nil {
-		pub.to.set(to)
+	if pub == nil {
+		return
+	}
+	pub.to.set(to)
+	pub.mu.Lock()
+	defer pub.mu.Unlock()
+	for c := range pub.open {
+		if f, ok := c.(*flow); ok {
+			f.Close()
+		}
 	}
 }
 

@@ -36,6 +36,22 @@ func TestChosenPort(t *testing.T) {
 	ask(t, dial(t, unix.SOCK_DGRAM, netlab.Out4, at(netlab.Host4, bound[2].Host)), 1)
 }
 
+// Of a range for a single port the first free one is taken.
+func TestRangeToChooseFrom(t *testing.T) {
+	b := newBed(t)
+	b.serve(t, 80, sayPeer)
+	asked := network.Port{Host: 8080, Container: 80, Count: 1, Spare: 2, Protocol: "tcp"}
+	b.publish(t, tcp(8080, 80))
+	bound := b.publish(t, asked, asked)
+	if len(bound) != 2 || bound[0] != tcp(8081, 80) || bound[1] != tcp(8082, 80) {
+		t.Fatalf("bound is %+v", bound)
+	}
+	said(t, dial(t, unix.SOCK_STREAM, netlab.Out4, at(netlab.Host4, 8082)))
+	wantError(t, b, db, []network.Port{asked}, "8080/tcp", "up to 8082", "larger range")
+	asked.Host, asked.Spare = 65535, 1
+	wantError(t, b, db, []network.Port{asked}, "65535")
+}
+
 // A port bound to one address is not reached by another one.
 func TestAddresses(t *testing.T) {
 	b := newBed(t)

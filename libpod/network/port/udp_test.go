@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/proa-containers/proa/internal/netlab"
 	"golang.org/x/sys/unix"
@@ -85,5 +86,43 @@ func TestManyFlows(t *testing.T) {
 	pub.mu.Unlock()
 	if open > maxFlows+50 {
 		t.Errorf("%d flows are open", open)
+	}
+}
+
+// A client that has a flow already is led to the container's new address.
+func TestRetargetFlow(t *testing.T) {
+	b := newBed(t)
+	other := netip.MustParseAddr("10.88.0.3")
+	moved := b.inside.Container(t, "br0", []netip.Addr{gate4}, other)
+	b.serveUDP(t, 53)
+	b.publish(t, udp(5300, 53))
+	c := dial(t, unix.SOCK_DGRAM, netlab.Out4, at(netlab.Host4, 5300))
+	ask(t, c, 1)
+	b.Retarget(web.ID, other)
+	(&bed{container: moved}).serveUDP(t, 53)
+	for try := 0; ; try++ { // the old flow's end is not awaited
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		c.Write([]byte("x"))
+		buf := make([]byte, 100)
+		if _, err := c.Read(buf); err == nil {
+			break
+		} else if try == 10 {
+			t.Fatal(err)
+		}
+	}
+	flows := 0
+	pub := b.owners[web.ID]
+	pub.mu.Lock()
+	defer pub.mu.Unlock()
+	for c := range pub.open {
+		if f, ok := c.(*flow); ok {
+			flows++
+			if host, _, _ := net.SplitHostPort(f.server.RemoteAddr().String()); host != other.String() {
+				t.Errorf("a flow leads to %s", host)
+			}
+		}
+	}
+	if flows == 0 {
+		t.Error("there is no flow")
 	}
 }

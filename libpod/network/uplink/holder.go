@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -69,6 +70,16 @@ func (h *Holder) Info() (Info, error) {
 	return h.info, h.err
 }
 
+// Host is how containers call the host: by the gateways where its loopback is open to them, else by the address that the
+// host has in its own network, if any, on which its other services listen. It changes as that network does.
+func (h *Holder) Host() []netip.Addr {
+	if h.o.HostLoopback {
+		info, _ := h.Info()
+		return info.Gateways
+	}
+	return hostAddresses()
+}
+
 // Close ends the uplink and waits for that.
 func (h *Holder) Close() error {
 	h.cancel()
@@ -103,13 +114,17 @@ func (h *Holder) keep(ctx context.Context) {
 		h.set(Info{}, ErrNone)
 		return
 	}
+	told := ""
 	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
 		began := time.Now()
 		err := h.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		h.log.Warn("uplink", "error", err)
+		if err.Error() != told {
+			told = err.Error()
+			h.log.Warn("uplink", "error", err)
+		}
 		if time.Since(began) > steady {
 			pause = firstPause
 		}

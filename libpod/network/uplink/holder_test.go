@@ -74,6 +74,19 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What reads containers' packets has no rights over their namespaces.
+func TestConfined(t *testing.T) {
+	ns := netlab.New(t)
+	start(t, ns, Options{Use: Embedded})
+	for _, pid := range children(t) {
+		eventually(t, "the capabilities are given up", func() bool {
+			status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			s := string(status)
+			return strings.Contains(s, "CapPrm:\t0000000000000000") && strings.Contains(s, "CapEff:\t0000000000000000") && strings.Contains(s, "NoNewPrivs:\t1")
+		})
+	}
+}
+
 // An uplink ends with the process that holds it, however that ends.
 func TestOrphan(t *testing.T) {
 	for _, name := range programs(t) {

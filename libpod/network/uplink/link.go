@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ func (l link) configure() (bool, error) {
 	if err := netlink.LinkSetMTU(dev, l.mtu); err != nil {
 		return false, fmt.Errorf("set the MTU %d of %s: %w", l.mtu, Interface, err)
 	}
+	// slirp4netns announces itself as a router, with another address than these. Where that can't be turned off, as with a
+	// read-only /proc/sys, it only adds one.
+	_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+Interface+"/accept_ra", []byte("0"), 0)
 	for _, p := range l.addresses {
 		// No duplicates are looked for: nobody else is on this link, and the search takes a second.
 		a := &netlink.Addr{IPNet: ipnet(p.Addr(), p.Bits()), Flags: unix.IFA_F_NODAD}

@@ -51,7 +51,7 @@ type Info struct {
 	Version   string         `json:",omitempty"`
 	Interface string         `json:",omitempty"`
 	Addresses []netip.Prefix `json:",omitempty"`
-	Gateways  []netip.Addr   `json:",omitempty"` // lead to the host's loopback where that was asked for
+	Gateways  []netip.Addr   `json:",omitempty"` // see Holder.Host
 	MTU       int            `json:",omitempty"`
 	Restarts  int            `json:",omitempty"`
 	Refused   []string       `json:",omitempty"` // why better ones are not used
@@ -119,6 +119,23 @@ func newLink(mtu int, host []netip.Prefix, u uplink) link {
 	return link{mtu: mtu,
 		addresses: []netip.Prefix{netip.PrefixFrom(nth(v4, 100), v4.Bits()), netip.PrefixFrom(nth(v6, 100), v6.Bits())},
 		gateways:  []netip.Addr{nth(v4, 2), nth(v6, 2)}}
+}
+
+// hostAddresses are those that the host would call from, one of each family that leads anywhere. A datagram socket that is
+// connected asks the routing table and sends nothing; the destinations are of documentation (RFC 5737, RFC 3849).
+func hostAddresses() []netip.Addr {
+	var list []netip.Addr
+	for _, to := range []string{"203.0.113.1:9", "[2001:db8::9]:9"} {
+		c, err := net.Dial("udp", to)
+		if err != nil {
+			continue
+		}
+		if a := c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(); a.IsGlobalUnicast() {
+			list = append(list, a)
+		}
+		c.Close()
+	}
+	return list
 }
 
 // hostNetworks are those that the host has addresses of.

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -186,6 +188,77 @@ func reachUDP(t *testing.T, ns *netlab.Space, to netip.AddrPort) {
 	}
 }
 
+// Many short connections, as of a build or a crawler, and silent servers beside them.
+func TestManyConnections(t *testing.T) {
+	outer(t, at(netlab.Far4, 8000))
+	for _, name := range programs(t) {
+		t.Run(name, func(t *testing.T) {
+			ns := netlab.New(t)
+			start(t, ns, Options{Use: name})
+			for range 30 {
+				fd, err := dialFD(ns, at(netip.MustParseAddr("198.51.100.99"), 80)) // nobody has that address
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer unix.Close(fd)
+			}
+			var all sync.WaitGroup
+			failed := make(chan error, 10)
+			for range cap(failed) {
+				all.Go(func() {
+					for range 200 {
+						if err := short(ns, at(netlab.Far4, 8000)); err != nil {
+							failed <- err
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			close(failed)
+			for err := range failed {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// dialFD starts to connect and leaves it at that.
+func dialFD(ns *netlab.Space, to netip.AddrPort) (fd int, err error) {
+	err = ns.In(func() (err error) {
+		fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, err
+	}
+	if err = unix.Connect(fd, netlab.Sockaddr(to)); errors.Is(err, unix.EINPROGRESS) {
+		err = nil
+	}
+	return fd, err
+}
+
+func short(ns *netlab.Space, to netip.AddrPort) error {
+	fd, err := dialFD(ns, to)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(c, "x"); err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	_, err = io.ReadFull(c, b)
+	return err
+}
+
 // The host's loopback is closed unless it is asked for.
 func TestLoopback(t *testing.T) {
 	l, err := net.Listen("tcp", ":7000")
@@ -204,19 +277,37 @@ func TestLoopback(t *testing.T) {
 					t.Errorf("%s reaches the host's loopback", a)
 				}
 			}
-			if c, err := dial(ns, "tcp", at(netlab.Host4, 7000)); err != nil {
-				t.Errorf("the host's own address is not reached: %v", err)
-			} else {
-				c.Close()
+			if got := h.Host(); !slices.Equal(got, []netip.Addr{netlab.Host4, netlab.Host6}) {
+				t.Errorf("the host is called by %v", got)
 			}
+			reachHost(t, ns, h)
 			h.Close()
 			h = start(t, ns, Options{Use: name, HostLoopback: true})
-			if c, err := dial(ns, "tcp", at(gateways(t, h)[0], 7000)); err != nil {
+			l4, err := net.Listen("tcp", "127.0.0.1:7001")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l4.Close()
+			echo(l4)
+			if c, err := dial(ns, "tcp", at(h.Host()[0], 7001)); err != nil {
 				t.Errorf("the host's loopback was asked for and is not reached: %v", err)
 			} else {
 				c.Close()
 			}
 		})
+	}
+}
+
+// reachHost wants the host reached by each of its addresses.
+func reachHost(t *testing.T, ns *netlab.Space, h *Holder) {
+	t.Helper()
+	for _, a := range h.Host() {
+		c, err := dial(ns, "tcp", at(a, 7000))
+		if err != nil {
+			t.Errorf("the host is not reached by %s: %v", a, err)
+			continue
+		}
+		c.Close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -115,7 +116,7 @@ func (s *server) closeNetworks() {
 	for _, n := range s.networks {
 		s.removeNetwork(n)
 	}
-	if err := s.ns.SetRules(nil); err != nil {
+	if err := errors.Join(s.ns.SetRules(nil), s.ns.Do(port.UnkeepSource)); err != nil {
 		s.log.Error("ending", "error", err)
 	}
 }

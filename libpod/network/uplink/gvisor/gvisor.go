@@ -1,6 +1,6 @@
 // Package gvisor owns the embedded uplink: gVisor's network stack on an interface, whose connections and datagrams it
 // carries over sockets of its own. It runs in a process of its own, which proa-netd starts in the host's network namespace
-// with no more rights than the user has.
+// and which gives up what rights it has over the user's namespaces.
 //
 // gvisor-tap-vsock, which RootlessKit wraps, is made of the same stack for virtual machines: a switch between several of
 // them, an HTTP service at the gateway by which any guest publishes ports on the host, ten connection attempts at a time,
@@ -38,6 +38,9 @@ type Config struct {
 func Main(args []string) error {
 	if len(args) < 3 {
 		return errors.New("the embedded uplink is started by proa-netd and by nobody else")
+	}
+	if err := confine(); err != nil {
+		return err
 	}
 	c := Config{}
 	var err error
