@@ -159,7 +159,9 @@ func (e *Engine) limitV1(c *Container, s *specs.Spec) ([]string, error) {
 	}
 	var paths []string
 	for _, p := range m.GetPaths() {
-		paths = append(paths, p)
+		if _, err := os.Stat(p); err == nil { // none is made to filter devices where nothing is to be filtered
+			paths = append(paths, p)
+		}
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths), nil

@@ -233,12 +233,7 @@ func modTime(path string) time.Time {
 
 // alive tells whether init still runs: the same start time at the same pid, and no zombie.
 func alive(init monitor.Init) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", init.PID))
-	if err != nil {
-		return false
-	}
-	// The second field is the name in parentheses, which may itself hold some (proc_pid_stat(5)).
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	f := statFields(init.PID)
 	if len(f) < 20 || f[0] == "Z" || f[0] == "X" {
 		return false
 	}

@@ -13,6 +13,21 @@ import (
 	"github.com/proa-containers/proa/oci/spec"
 )
 
+// etcNames are the files that a container has of its own.
+var etcNames = [...]string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
+
+// etcTexts are those files for a look at a container that does not run, and so has no address.
+func (e *Engine) etcTexts(c *Container) map[string][]byte {
+	plain := *c
+	plain.Names.Links = nil
+	plain.Config.Namespaces.ExtraHosts = slices.DeleteFunc(slices.Clone(c.Config.Namespaces.ExtraHosts), func(h string) bool { return strings.HasSuffix(h, ":"+network.HostGateway) })
+	hosts, err := e.hosts(&plain, netd.Answer{})
+	if err != nil {
+		hosts = localHosts
+	}
+	return map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(c.hostname() + "\n"), "/etc/resolv.conf": []byte(resolvConf(c, netd.Answer{}))}
+}
+
 // etcFiles are the files that a container has of its own, in its run directory, by their place in the container. They are
 // written by writeHostname and writeNetFiles.
 func (e *Engine) etcFiles(c *Container, root *rootMount) (map[string]string, error) {

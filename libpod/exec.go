@@ -140,11 +140,7 @@ func (e *Engine) execBundled(ctx context.Context, c *Container, t *ExecTarget, o
 	relay.closeChild()
 	if err != nil {
 		relay.abandon()
-		var step *plan.Error
-		if errors.As(err, &step) {
-			return 0, &StartError{err.Error(), step.ExitCode()}
-		}
-		return 0, err
+		return 0, notStarted(err)
 	}
 	defer proc.PidFD.Close()
 	if o.Detach {
@@ -152,6 +148,15 @@ func (e *Engine) execBundled(ctx context.Context, c *Container, t *ExecTarget, o
 	}
 	defer forward(proc.PidFD)()
 	return relay.wait(proc.Console, proc.Wait)
+}
+
+// notStarted is the error of a launch as a *StartError, if it was the plan that could not be performed.
+func notStarted(err error) error {
+	var step *plan.Error
+	if errors.As(err, &step) {
+		return &StartError{err.Error(), step.ExitCode()}
+	}
+	return err
 }
 
 // leave has the container's monitor hold the terminal of a command that goes on in the background; nil is none.
@@ -222,16 +227,24 @@ func execProcess(c *Container, t *ExecTarget, o ExecOptions) (*specs.Process, er
 	security.Privileged = security.Privileged || o.Privileged
 	process := spec.Exec(t.Process, security, user, o.Env, o.Terminal)
 	process.Args = o.Args
+	if err := checkCwd(o.Cwd); err != nil {
+		return nil, err
+	}
 	if o.Cwd != "" {
-		if !filepath.IsAbs(o.Cwd) {
-			return nil, fmt.Errorf("invalid working directory %q: it must be an absolute path", o.Cwd)
-		}
 		process.Cwd = o.Cwd
 	}
 	if o.Terminal && o.Size.Width > 0 {
 		process.ConsoleSize = &specs.Box{Height: uint(o.Size.Height), Width: uint(o.Size.Width)}
 	}
 	return process, nil
+}
+
+// checkCwd refuses a working directory that depends on another; the empty one is the default.
+func checkCwd(dir string) error {
+	if dir != "" && !filepath.IsAbs(dir) {
+		return fmt.Errorf("invalid working directory %q: it must be an absolute path", dir)
+	}
+	return nil
 }
 
 // forward hands the signals that end proa to the command.

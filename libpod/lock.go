@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -161,7 +162,15 @@ func (e *Engine) ifUnknown(id string, fn func() error) error {
 
 // lock takes the container's lock, waiting for the command that holds it.
 func (e *Engine) lock(id string) (unlock func(), err error) {
+	return e.lockUnless(context.Background(), id)
+}
+
+// lockUnless is lock for who may lose patience before.
+func (e *Engine) lockUnless(ctx context.Context, id string) (unlock func(), err error) {
 	for deadline := time.Now().Add(lockTime); ; time.Sleep(5 * time.Millisecond) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		unlock, err := e.tryLock(id)
 		if err != nil || unlock != nil {
 			return unlock, err

@@ -113,29 +113,49 @@ func boundMounts(mounts []spec.Mount) []bound {
 
 // bindInto attaches root at dir in a mount namespace of its own, which lives as long as the returned file is open, and what is
 // to be bound into it beneath. Nothing of it is seen elsewhere, and all of it goes when this process does.
-func bindInto(dir string, root *rootMount, list []bound, ro bool) (*os.File, error) {
-	type result struct {
-		ns  *os.File
-		err error
-	}
-	done := make(chan result, 1)
+func bindInto(dir string, root *rootMount, list []bound, ro bool) (ns *os.File, err error) {
+	err = aside(func() error {
+		ns, err = bindHere(dir, root, list, ro)
+		return err
+	})
+	return ns, err
+}
+
+// aside runs fn on a thread that is then thrown away, in a mount namespace of the thread's own: what fn mounts there goes with
+// the thread, unless a descriptor holds it.
+func aside(fn func() error) error {
+	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread, which is in another namespace, ends with this function
-		ns, err := bindHere(dir, root, list, ro)
-		done <- result{ns, err}
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// Go can't end the first thread: it would stay in the namespace.
+			err := aside(fn)
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		err := ownMounts()
+		if err == nil {
+			err = fn()
+		}
+		done <- err
 	}()
-	r := <-done
-	return r.ns, r.err
+	return <-done
+}
+
+// ownMounts gives this thread a mount namespace that no mount leaves.
+func ownMounts() error {
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	return nil
 }
 
 // bindHere is bindInto on a thread that may be thrown away.
 func bindHere(dir string, root *rootMount, list []bound, ro bool) (ns *os.File, err error) {
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		return nil, fmt.Errorf("making a mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return nil, fmt.Errorf("making mounts private: %w", err)
-	}
 	if ns, err = os.Open("/proc/thread-self/ns/mnt"); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 // Wait blocks until the container does not run and returns how its run ended.
 func (e *Engine) Wait(ctx context.Context, c *Container) (Run, error) {
+	defer e.letReap(c)()
 	if c.AutoRemove {
 		e.wake(c.ID)
 		if conn, err := monitor.Dial(e.runDir(c.ID)); err == nil {

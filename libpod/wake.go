@@ -1,10 +1,8 @@
 package libpod
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/proa-containers/proa/libpod/rootless"
@@ -91,11 +89,7 @@ func (e *Engine) endInit(id string) {
 
 // stopped tells whether a process is stopped, by a signal or a debugger (proc_pid_stat(5)).
 func stopped(pid int) bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	f := statFields(pid)
 	return len(f) > 0 && (f[0] == "T" || f[0] == "t")
 }
 

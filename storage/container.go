@@ -76,9 +76,38 @@ func (s *Store) Overlay(id string) (overlay.Options, error) {
 	return s.overlayOf(c)
 }
 
-func (s *Store) overlayOf(c *cs.Container) (overlay.Options, error) {
+// ImageOverlay computes what to mount for an image's files, without an upper directory; it mounts nothing. The layers are
+// not kept from being removed.
+func (s *Store) ImageOverlay(id string) (overlay.Options, error) {
+	if err := s.noHelper(); err != nil {
+		return overlay.Options{}, fmt.Errorf("mount image %q: %w", id, err)
+	}
+	img, err := s.Image(id)
+	if err != nil {
+		return overlay.Options{}, err
+	}
+	o := overlay.Options{UserXattr: s.userXattr, Extra: s.mountExtra}
+	if img.TopLayer != "" {
+		top, lower, err := s.LayerPaths(img.TopLayer)
+		if err != nil {
+			return overlay.Options{}, err
+		}
+		o.Lower = append([]string{top}, lower...)
+	}
+	return o, nil
+}
+
+// noHelper is ErrDriver where the configuration has another program mount the layers.
+func (s *Store) noHelper() error {
 	if s.mountHelper != "" {
-		return overlay.Options{}, fmt.Errorf("mount container %q: %w: mount_program = %q in storage.conf; remove it, the kernel's overlay is used", c.ID, ErrDriver, s.mountHelper)
+		return fmt.Errorf("%w: mount_program = %q in storage.conf; remove it, the kernel's overlay is used", ErrDriver, s.mountHelper)
+	}
+	return nil
+}
+
+func (s *Store) overlayOf(c *cs.Container) (overlay.Options, error) {
+	if err := s.noHelper(); err != nil {
+		return overlay.Options{}, fmt.Errorf("mount container %q: %w", c.ID, err)
 	}
 	driver, err := s.lib.GraphDriver()
 	if err != nil {
@@ -129,27 +158,6 @@ func (s *Store) DeleteContainer(id string) error {
 		return fmt.Errorf("delete layer of container %q: %w", id, err)
 	}
 	return nil
-}
-
-// deleteUnrecorded removes the layer of a container that was not recorded: the process that made it was killed before. An
-// image that was removed meanwhile has left the layers that this one stood on, and they go too.
-func (s *Store) deleteUnrecorded(id string) error {
-	l, err := s.lib.Layer(id)
-	if errors.Is(err, cs.ErrLayerUnknown) {
-		return s.deleteOrphan(id)
-	}
-	if err == nil {
-		err = s.lib.DeleteLayer(id)
-	}
-	for err == nil && l.Parent != "" {
-		if l, err = s.lib.Layer(l.Parent); err == nil {
-			err = s.lib.DeleteLayer(l.ID)
-		}
-		if why := translate(err); errors.Is(why, ErrInUse) || errors.Is(why, ErrNotFound) {
-			return nil
-		}
-	}
-	return translate(err)
 }
 
 // deleteOrphan removes the directory of a layer that is not recorded: the process that made it was killed before.

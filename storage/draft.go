@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"go.podman.io/storage/pkg/stringid"
 )
 
@@ -24,18 +22,12 @@ type Draft struct {
 
 // NewDraft adds a layer on top of parent from an uncompressed tar stream.
 func (s *Store) NewDraft(parent string, tar io.Reader) (*Draft, error) {
-	if err := os.MkdirAll(s.drafts(), 0o700); err != nil {
-		return nil, fmt.Errorf("make a layer: %w", err)
-	}
 	id := stringid.GenerateRandomID()
-	journal, err := os.OpenFile(filepath.Join(s.drafts(), id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	journal, err := openJournal(s.drafts(), id)
 	if err != nil {
 		return nil, fmt.Errorf("make a layer: %w", err)
 	}
 	d := &Draft{Layer: Layer{ID: id}, store: s, journal: journal}
-	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("make a layer: lock its journal: %w", err), d.Close())
-	}
 	if d.Layer, err = s.PutLayer(id, parent, tar); err != nil {
 		d.ID = id
 		return nil, errors.Join(err, d.Close())
@@ -87,38 +79,10 @@ func (s *Store) dropDraft(id string) error {
 	return nil
 }
 
-// sweepDrafts removes what processes left that were killed while they made an image.
-func (s *Store) sweepDrafts() error {
-	left, err := os.ReadDir(s.drafts())
-	if err != nil || len(left) == 0 {
-		return nil // the directory is made with the first draft
-	}
-	for _, f := range left {
-		if err := s.sweepDraft(f.Name()); err != nil {
-			return fmt.Errorf("remove what a killed process left in storage: %w", err)
-		}
-	}
-	return nil
-}
-
-func (s *Store) sweepDraft(id string) error {
-	journal, err := os.OpenFile(filepath.Join(s.drafts(), id), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer journal.Close()
-	if unix.Flock(int(journal.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return nil // being made
-	}
-	image, err := io.ReadAll(io.LimitReader(journal, 128))
-	if err != nil {
-		return err
-	}
-	if len(image) > 0 {
-		if i, err := s.Image(string(image)); err == nil && len(i.Names) == 0 {
+// sweepDraft removes what a killed process has left of a draft, and the image without a name that it had made of it.
+func (s *Store) sweepDraft(id, image string) error {
+	if image != "" {
+		if i, err := s.Image(image); err == nil && len(i.Names) == 0 {
 			if _, err := s.DeleteImage(i.ID); err != nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrNotFound) {
 				return err
 			}

@@ -47,7 +47,7 @@ func inStore(t testing.TB, s *storage.Store) string {
 	for _, l := range layers {
 		out = append(out, "layer "+l.ID[:8])
 	}
-	for _, pattern := range []string{"proa-draft/*", "proa-transfer/t-*", "overlay/*/diff"} {
+	for _, pattern := range []string{"proa-draft/*", "proa-removal/*", "proa-transfer/t-*", "overlay/*/diff"} {
 		found, err := filepath.Glob(filepath.Join(s.GraphRoot(), pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -99,16 +99,6 @@ func (s *Store) RemoveNames(id string, names []string) error {
 	return nil
 }
 
-// DeleteImage removes an image and the layers only it used, and returns their ids. It is ErrInUse while a container of
-// any tool has a layer on it.
-func (s *Store) DeleteImage(id string) ([]string, error) {
-	layers, err := s.lib.DeleteImage(id, true)
-	if err != nil {
-		return nil, fmt.Errorf("remove image %q: %w", id, translate(err))
-	}
-	return layers, nil
-}
-
 // Layers lists all layers, containers' too.
 func (s *Store) Layers() ([]Layer, error) {
 	list, err := s.lib.Layers()

@@ -10,8 +10,8 @@ import (
 )
 
 // Sweep removes the files that processes left which were killed while they wrote a list of layers, images or containers:
-// the library writes ".tmp-" files and renames them. Drafts and transfers of killed processes go too. It costs the reading
-// of five directories; a list that another process holds is left to the next call.
+// the library writes ".tmp-" files and renames them. Drafts, transfers and removals of killed processes go too. It costs the
+// reading of six directories; a list that another process holds is left to the next call.
 func (s *Store) Sweep() error {
 	for _, list := range []string{"layers", "images", "containers"} {
 		dir := filepath.Join(s.lib.GraphRoot(), "overlay-"+list)
@@ -23,10 +23,16 @@ func (s *Store) Sweep() error {
 			return fmt.Errorf("remove what a killed process left in storage: %w", err)
 		}
 	}
-	if err := s.sweepTransfers(); err != nil {
-		return fmt.Errorf("remove what a killed process left in storage: %w", err)
+	for _, sweep := range []func() error{
+		s.sweepTransfers,
+		func() error { return sweepJournals(s.removals(), s.sweepRemoval) },
+		func() error { return sweepJournals(s.drafts(), s.sweepDraft) },
+	} {
+		if err := sweep(); err != nil {
+			return fmt.Errorf("remove what a killed process left in storage: %w", err)
+		}
 	}
-	return s.sweepDrafts()
+	return nil
 }
 
 // sweepUnder removes the files under the lock that they are written under: while it is held, none of them is being written.

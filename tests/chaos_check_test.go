@@ -173,7 +173,11 @@ func circumstances(pid int) string {
 	dir := fmt.Sprintf("/proc/%d/", pid)
 	wchan, _ := os.ReadFile(dir + "wchan")
 	stack, _ := os.ReadFile(dir + "stack")
-	out := fmt.Sprintf("state %s, waits in %s, %s", processState(pid), wchan, stack)
+	mounts, _ := os.ReadFile(dir + "mountinfo")
+	_, upper, _ := strings.Cut(string(mounts), "upperdir=")
+	upper, _, _ = strings.Cut(upper, ",")
+	stat, _ := os.ReadFile(dir + "stat")
+	out := fmt.Sprintf("state %s, waits in %s, its root is %s, %s%s", processState(pid), wchan, upper, stat, stack)
 	fds, _ := os.ReadDir(dir + "fd")
 	for _, fd := range fds {
 		target, _ := os.Readlink(dir + "fd/" + fd.Name())

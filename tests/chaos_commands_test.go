@@ -41,6 +41,8 @@ func (c *chaos) command(r *rand.Rand) []string {
 		{4, []string{"rm", ctr}},
 		{7, []string{"exec", ctr, "sh", "-c", "echo hi; exit 4"}},
 		{2, []string{"exec", "-d", ctr, "sleep", "100"}},
+		{3, []string{"debug", ctr, "sh", "-c", "echo x > /f; sleep 100 & cat own | wc -c"}},
+		{2, []string{"debug", "--writable", "--image", img, "--pull=never", ctr, "touch", "tmp/debugged"}},
 		{3, []string{"rename", ctr, fmt.Sprintf("c%d", r.IntN(chaosContainers))}},
 		{5, []string{"ps", "-a"}},
 		{4, []string{"inspect", ctr}},

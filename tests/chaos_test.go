@@ -62,9 +62,9 @@ func torture(t *testing.T, c *chaos, seed, first, rounds uint64) {
 		c.round(t, seed, r)
 		c.check(t)
 		if t.Failed() {
-			t.Fatalf("round %d of SEED=%d:\n%s", r, seed, c.history())
+			t.Fatalf("rounds to %d of SEED=%d:\n%s", r, seed, c.history())
 		}
-		c.done = nil
+		c.earlier, c.done = c.done, nil
 	}
 	c.finish(t)
 	t.Logf("%d commands, of which %d were killed, and %d signals to monitors and inits", c.commands, c.killedCommands, c.killedOthers)
@@ -83,7 +83,7 @@ type chaos struct {
 	before   map[int]bool // processes of other tests
 
 	mu             sync.Mutex
-	done           []string
+	earlier, done  []string // in the last two rounds
 	messages       map[string]int
 	commands       int
 	killedCommands int
@@ -281,6 +281,9 @@ func (c *chaos) strike(b blow) {
 	if syscall.Kill(v.PID, sig) != nil {
 		return
 	}
+	if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", v.PID)); sig == syscall.SIGSTOP && !strings.HasPrefix(string(cmdline), v.Args[0]+"\x00") {
+		_ = syscall.Kill(v.PID, syscall.SIGCONT) // it has become the clean-up: stopped, that holds the store's locks
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.killedOthers++
@@ -289,8 +292,9 @@ func (c *chaos) strike(b blow) {
 }
 
 func (c *chaos) history() string {
+	slices.Sort(c.earlier)
 	slices.Sort(c.done)
-	return strings.Join(c.done, "\n")
+	return strings.Join(slices.Concat(c.earlier, c.done), "\n")
 }
 
 // withoutNames is a message without what differs from one container to the next.

@@ -63,7 +63,7 @@ func TestLifecycleErrors(t *testing.T) {
 // errorLines are the command lines: for every verb those that every verb refuses, and then its own.
 func errorLines() []string {
 	var lines []string
-	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "inspect", "update -m 64m", "attach", "container clone", "container init"} {
+	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause", "wait", "inspect", "update -m 64m", "attach", "debug", "container clone", "container init"} {
 		lines = append(lines, verb+" no-such", verb+` ""`, verb+" AMBIGUOUS", verb, verb+" --no-such-flag up")
 	}
 	for _, verb := range []string{"start", "stop", "restart", "kill", "rm", "pause", "unpause"} {
@@ -82,6 +82,9 @@ func errorLines() []string {
 		"wait --condition nonsense up", "wait --interval 0 up", "wait --interval soon up", "wait --condition paused no-such",
 		"rename up", "rename up ended", "rename up -bad", "rename no-such x", "rename up up",
 		"attach ended", "attach up ended",
+		"debug up --pull sometimes", "debug up --pull always", "debug up --pull never --image hello", `debug up --image ""`, "debug up --image no-such --pull never", "debug --latest --image no-such --pull never ls -la",
+		"debug -t up", "debug -it ended true", "debug -w etc up true", "debug -u nobody-here up true", "debug up no-such-program", "debug ended /etc/notexec", "debug up -i=perhaps",
+		"debug up --env-file /no/such/file true",
 		"ps up", "ps -n x", "ps -n -2", "ps -l -n 3", "ps -qs", "ps --sort nonsense", "ps --filter nonsense=1", "ps --filter name", "ps --filter name=",
 		"ps --filter name=[", "ps --filter status=nonsense", "ps --filter exited=x", "ps --filter before=no-such", "ps --filter since=AMBIGUOUS",
 		"ps --filter until=soon", "ps --filter health=nonsense", "ps --filter is-task=perhaps", "ps --filter restart-policy=nonsense",

@@ -108,6 +108,9 @@ func TestRunHostname(t *testing.T) {
 	if len(got) != 12 || strings.Trim(got, "0123456789abcdef") != "" {
 		t.Errorf("hostname %q, want the first 12 digits of the container's id", got)
 	}
+	other := start(t, env, "--hostname", "other", "--", "sleep", "1000")
+	equal(t, "in another's namespace", run(t, "--uts", "container:"+other, "--", "hostname").OK(t).Out(), "other")
+	equal(t, "the other's", env.Proa("exec", other, "hostname").OK(t).Out(), "other")
 	if !strings.Contains(run(t, "--hostname", "box", "--", "cat", "/etc/hosts").OK(t).Stdout, "box") {
 		t.Error("/etc/hosts does not name the container")
 	}

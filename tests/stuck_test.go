@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -326,4 +327,42 @@ func TestStuckClient(t *testing.T) {
 	}
 	_ = run.Wait()
 	equal(t, "exit code of the run", fmt.Sprint(harness.ExitCode(run.ProcessState)), "137")
+}
+
+// TestStuckExec: the client of a command in a container is stopped, as by Ctrl-Z: the container ends all the same when it is
+// told to, when it does so itself, and in who waits for it.
+func TestStuckExec(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	for _, verb := range []string{"exec", "debug"} {
+		for i, flags := range [][]string{nil, {"--rm"}} {
+			for j, end := range [][]string{{"stop", "-t", "0"}, {"rm", "-f"}, {"wait"}} {
+				what := verb + ", " + strings.Join(slices.Concat(flags, end), " ")
+				name := start(t, e, append(flags, "--", "sh", "-c", "while ! test -e /end; do sleep 0.1; done")...)
+				marker := fmt.Sprintf("1%s%d%d", map[string]string{"exec": "1", "debug": "2"}[verb], i, j)
+				client := inBackground(t, e.Proa(verb, name, "sleep", marker))
+				sleepingPID(t, e, marker)
+				halt(t, client.cmd.Process.Pid)
+				if end[0] == "wait" {
+					e.Proa("exec", name, "touch", "/end").OK(t)
+				}
+				within(e.Proa(append(end, name)...)).OK(t)
+				if code, out := client.ends(t, what); code != 137 {
+					t.Errorf("%s: exit code of the client %d, want 137: %s", what, code, out)
+				}
+			}
+		}
+	}
+}
+
+// TestStuckHealth: the monitor is stopped while a health check runs.
+func TestStuckHealth(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	for i, end := range [][]string{{"rm", "-f"}, {"stop", "-t", "0"}} {
+		marker := fmt.Sprint(12300 + i)
+		name := start(t, e, "--health-cmd", "exec sleep "+marker, "--health-interval=100ms", "--", "sleep", "1000")
+		sleepingPID(t, e, marker)
+		init, _ := haltMonitor(t, e, name)
+		kill(t, init)
+		within(e.Proa(append(end, name)...)).OK(t)
+	}
 }

@@ -27,6 +27,8 @@ func main() {
 		os.Exit(perform.ExecJoined(os.Args[2:]))
 	case "reap":
 		os.Exit(perform.Reap(os.Args[2:]))
+	case "reap-session":
+		os.Exit(perform.ReapSession(os.Args[2:]))
 	case "reap-command":
 		os.Exit(perform.ReapCommand(os.Args[2:]))
 	case "hello":

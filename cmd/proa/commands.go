@@ -14,7 +14,7 @@ func commands(a *app) []*cli.Command {
 		newPullCommand(a),
 		newRmiCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
-		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newDebugCommand(a), newLogsCommand(a), newStopCommand(a),
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),
 		newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),
 		newInitCommand(a), newMountCommand(a), newUnmountCommand(a),

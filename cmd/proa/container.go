@@ -13,7 +13,7 @@ func newContainerCommand(a *app) *cli.Command {
 		Usage: "manage containers",
 		Subcommands: []*cli.Command{
 			newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
-			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newLogsCommand(a), newStopCommand(a),
+			newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newDebugCommand(a), newLogsCommand(a), newStopCommand(a),
 			newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a), newCleanupCommand(a),
 			newExistsCommand(a), newContainerPruneCommand(a), newCloneCommand(a), newInitCommand(a),
 			newCpCommand(a), newDiffCommand(a), newExportCommand(a), newCommitCommand(a), newTopCommand(a), newStatsCommand(a), newPortCommand(a),

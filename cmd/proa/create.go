@@ -31,7 +31,7 @@ func runCreate(a *app, c *cli.Context) error {
 	if err := e.ResolveNetworks(ctr); err != nil {
 		return err
 	}
-	img, err := a.findImage(c, e, ctr, nil)
+	img, err := a.containerImage(c, e, ctr, nil)
 	if err != nil {
 		return err
 	}

@@ -15,36 +15,48 @@ func newExecCommand(a *app) *cli.Command {
 		Name:      "exec",
 		Usage:     "run a command in a running container",
 		ArgsUsage: "CONTAINER COMMAND [ARGUMENT...]",
-		Flags: []cli.Flag{
+		Flags: append(commandFlags("the container"),
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "connect standard input"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the command a terminal"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the command in the background"},
-			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`NAME|UID[:GROUP|GID]`, as the container knows them"},
-			&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "working `DIRECTORY` in the container"},
-			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "`KEY=VALUE`, or KEY to take it from proa's environment"},
-			&cli.StringSliceFlag{Name: "env-file", Usage: "read the environment from `FILE`"},
-			&cli.BoolFlag{Name: "privileged", Usage: "all capabilities of your user namespace"},
 			latestFlag(),
-		},
+		),
 		Action: func(c *cli.Context) error { return runExec(a, c) },
 	}
 }
+
+// commandFlags are those of a command that is run besides the container's own, with the users and directories of place.
+func commandFlags(place string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`NAME|UID[:GROUP|GID]`, as " + place + " knows them"},
+		&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "working `DIRECTORY` in " + place},
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "`KEY=VALUE`, or KEY to take it from proa's environment"},
+		&cli.StringSliceFlag{Name: "env-file", Usage: "read the environment from `FILE`"},
+		&cli.BoolFlag{Name: "privileged", Usage: "all capabilities of your user namespace"},
+	}
+}
+
+// commandOptions are the options of commandFlags.
+func commandOptions(c *cli.Context) (o libpod.ExecOptions, err error) {
+	o.User, o.Cwd, o.Privileged = c.String("user"), c.String("workdir"), c.Bool("privileged")
+	o.Env, err = parseEnv(c.StringSlice("env-file"), c.StringSlice("env"))
+	return o, err
+}
+
+var errNoTerminal = errors.New("the input device is not a terminal: run without --tty, or from a terminal")
 
 func runExec(a *app, c *cli.Context) error {
 	if c.NArg() < 2 && !(c.NArg() == 1 && c.Bool("latest")) {
 		return errors.New("exec takes a container and a command: proa exec [OPTIONS] CONTAINER COMMAND [ARGUMENT...]")
 	}
-	o := libpod.ExecOptions{
-		User: c.String("user"), Cwd: c.String("workdir"), Privileged: c.Bool("privileged"),
-		Terminal: c.Bool("tty"), Detach: c.Bool("detach"),
-	}
-	var err error
-	if o.Env, err = parseEnv(c.StringSlice("env-file"), c.StringSlice("env")); err != nil {
+	o, err := commandOptions(c)
+	if err != nil {
 		return err
 	}
+	o.Terminal, o.Detach = c.Bool("tty"), c.Bool("detach")
 	fd := int(a.in.Fd())
 	if o.Terminal && c.Bool("interactive") && !o.Detach && !term.IsTerminal(fd) {
-		return errors.New("the input device is not a terminal: run without --tty, or from a terminal")
+		return errNoTerminal
 	}
 	e, err := a.engine(c.Context)
 	if err != nil {
@@ -62,7 +74,17 @@ func runExec(a *app, c *cli.Context) error {
 		o.Stdout, o.Stderr = os.Stdout, os.Stderr
 		o.Size = terminalSize(fd)
 	}
-	code, err := execSession(a, c, e, ctr, o)
+	restore, err := a.raw(o)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	code, err := e.Exec(c.Context, ctr, o)
+	return commandEnded(code, err)
+}
+
+// commandEnded maps the end of a command to proa's own.
+func commandEnded(code int, err error) error {
 	var start *libpod.StartError
 	var wrong *libpod.WrongStateError
 	switch {
@@ -78,14 +100,15 @@ func runExec(a *app, c *cli.Context) error {
 	return nil
 }
 
-// execSession runs the command with the user's terminal in raw mode where both have one.
-func execSession(a *app, c *cli.Context, e *libpod.Engine, ctr *libpod.Container, o libpod.ExecOptions) (int, error) {
-	if o.Terminal && o.Stdin != nil {
-		old, err := term.MakeRaw(int(a.in.Fd()))
-		if err != nil {
-			return 0, fmt.Errorf("preparing the terminal: %w", err)
-		}
-		defer term.Restore(int(a.in.Fd()), old)
+// raw puts the user's terminal in raw mode where both that and the command have one.
+func (a *app) raw(o libpod.ExecOptions) (restore func(), err error) {
+	if !o.Terminal || o.Stdin == nil {
+		return func() {}, nil
 	}
-	return e.Exec(c.Context, ctr, o)
+	fd := int(a.in.Fd())
+	old, err := term.MakeRaw(fd)
+	if err != nil {
+		return func() {}, fmt.Errorf("preparing the terminal: %w", err)
+	}
+	return func() { term.Restore(fd, old) }, nil
 }

@@ -18,12 +18,23 @@ func createFlags() []cli.Flag {
 	return slices.Concat(containerFlags(), processFlags(), namespaceFlags(), securityFlags(), mountFlags(), resourceFlags(), healthFlags(), networkFlags())
 }
 
+func pullFlag() cli.Flag {
+	return &cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"}
+}
+
+func checkPull(c *cli.Context) error {
+	if p := c.String("pull"); !slices.Contains([]string{"missing", "always", "never"}, p) {
+		return fmt.Errorf("invalid --pull %q: missing, always or never", p)
+	}
+	return nil
+}
+
 func containerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the container"},
 		&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
 		restartFlag(),
-		&cli.StringFlag{Name: "pull", Value: "missing", Usage: "`WHEN` to pull the image: missing, always or never"},
+		pullFlag(),
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
 		&cli.StringFlag{Name: "runtime", Usage: "run it with `RUNTIME`, the name or path of an executable as crun or runc, in place of the bundled one"},
@@ -79,8 +90,8 @@ func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 	if c.IsSet("name") && ctr.Name == "" {
 		return errors.New(`invalid --name "": letters, digits, _ . and -, the first a letter or digit`)
 	}
-	if p := c.String("pull"); !slices.Contains([]string{"missing", "always", "never"}, p) {
-		return fmt.Errorf("invalid --pull %q: missing, always or never", p)
+	if err := checkPull(c); err != nil {
+		return err
 	}
 	if ctr.Platform = c.String("platform"); c.IsSet("platform") {
 		if err := checkPlatform(ctr.Platform); err != nil {

@@ -75,7 +75,7 @@ func runRun(a *app, c *cli.Context) error {
 // image has to say first which ports are published.
 func (a *app) warmUp(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, *libpod.Warm, error) {
 	if ctr.PublishAll {
-		img, err := a.findImage(c, e, ctr, nil)
+		img, err := a.containerImage(c, e, ctr, nil)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -83,7 +83,7 @@ func (a *app) warmUp(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*
 		return img, e.Warm(c.Context, ctr), nil
 	}
 	warm := e.Warm(c.Context, ctr)
-	img, err := a.findImage(c, e, ctr, warm)
+	img, err := a.containerImage(c, e, ctr, warm)
 	return img, warm, err
 }
 
@@ -106,7 +106,7 @@ func newSession(a *app, c *cli.Context, ctr *libpod.Container) (*session, error)
 		return s, nil
 	}
 	if ctr.Terminal && ctr.Stdin && !term.IsTerminal(int(a.in.Fd())) {
-		return nil, errors.New("the input device is not a terminal: run without --tty, or from a terminal")
+		return nil, errNoTerminal
 	}
 	if list := c.StringSlice("attach"); len(list) > 0 {
 		s.stdin, s.out, s.err = false, nil, nil
@@ -150,20 +150,25 @@ func parseKeys(s string) ([]byte, error) {
 	return keys, nil
 }
 
-// findImage looks the image up, pulling it by --pull's rule; nil with --rootfs.
-func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container, warm *libpod.Warm) (*image.Image, error) {
+// containerImage is the image of a container that is to be made; nil with --rootfs.
+func (a *app) containerImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container, warm *libpod.Warm) (*image.Image, error) {
 	if ctr.Rootfs != "" {
 		return nil, nil
 	}
+	return a.findImage(c, e, ctr.Image, warm)
+}
+
+// findImage looks the image up, pulling it by --pull's rule.
+func (a *app) findImage(c *cli.Context, e *libpod.Engine, name string, warm *libpod.Warm) (*image.Image, error) {
 	policy := c.String("pull")
 	var img *image.Image
 	err := image.ErrNotFound
 	if policy != "always" {
-		img, err = e.Image(ctr.Image)
+		img, err = e.Image(name)
 	}
 	if err == nil && !ofPlatform(img, c.String("platform")) {
 		// Docker's rule: a local image of another platform is not the one that was asked for.
-		err = fmt.Errorf("%w of platform %s: %q is here for %s/%s", image.ErrNotFound, c.String("platform"), ctr.Image, img.OS, img.Architecture)
+		err = fmt.Errorf("%w of platform %s: %q is here for %s/%s", image.ErrNotFound, c.String("platform"), name, img.OS, img.Architecture)
 	}
 	if !errors.Is(err, image.ErrNotFound) {
 		return img, err
@@ -179,13 +184,13 @@ func (a *app) findImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Container,
 	if c.Bool("quiet") {
 		args = append(args, "--quiet")
 	}
-	out, err := a.runImageProgram(c.Context, append(args, ctr.Image))
+	out, err := a.runImageProgram(c.Context, append(args, name))
 	if err != nil {
 		return nil, err
 	}
 	lines := strings.Fields(out)
 	if len(lines) == 0 {
-		return nil, fmt.Errorf("pulling %q: proa-image named no image", ctr.Image)
+		return nil, fmt.Errorf("pulling %q: proa-image named no image", name)
 	}
 	return e.ImageAfterPull(lines[len(lines)-1])
 }

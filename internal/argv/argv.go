@@ -49,7 +49,7 @@ func canonicalCommand(cmd *cli.Command, rest []string) []string {
 		var done []string
 		done, rest = takeFlags(cmd.Flags, rest)
 		flags = append(flags, done...)
-		if len(rest) == 0 || rest[0] == "--" || strings.Contains(cmd.ArgsUsage, "COMMAND") {
+		if len(rest) == 0 || rest[0] == "--" || runsCommand(cmd, flags, operands) {
 			break
 		}
 		operands, rest = append(operands, rest[0]), rest[1:]
@@ -64,6 +64,16 @@ func canonicalCommand(cmd *cli.Command, rest []string) []string {
 		flags = append(append(flags, "--"), operands...)
 	}
 	return flags
+}
+
+// runsCommand tells whether what follows is another program's command line. Flags of cmd that may stand behind the name of a
+// container are named there in its usage.
+func runsCommand(cmd *cli.Command, flags, operands []string) bool {
+	if !strings.Contains(cmd.ArgsUsage, "COMMAND") {
+		return false
+	}
+	late := strings.HasPrefix(cmd.ArgsUsage, "CONTAINER [OPTION...]") && !slices.Contains(flags, "--latest")
+	return !late || len(operands) > 0
 }
 
 // lacksValue tells whether the last one of done is a flag that the command line ended at before its value.

@@ -18,7 +18,11 @@ func (p *performer) execReaper() error {
 	if _, err := unix.FcntlInt(uintptr(p.link.fd), unix.F_SETFD, 0); err != nil {
 		return fail("hand the link to the reaper", err)
 	}
-	argv := append([]string{"proa-init", "reap", strconv.Itoa(p.link.fd), strconv.Itoa(p.FDs.Preserve), p.path}, p.Process.Args...)
+	mode := "reap"
+	if p.Lifeline {
+		mode = "reap-session"
+	}
+	argv := append([]string{"proa-init", mode, strconv.Itoa(p.link.fd), strconv.Itoa(p.FDs.Preserve), p.path}, p.Process.Args...)
 	args, err := syscall.SlicePtrFromStrings(argv)
 	if err != nil {
 		return fail("start the reaper", err)
@@ -36,13 +40,23 @@ func (p *performer) execReaper() error {
 // Reap is pid 1 of a container run with an init: it starts the command, forwards signals to it, reaps every
 // orphan and ends as the command ends. args are the link, the number of preserved descriptors, the command's
 // path and its arguments.
-func Reap(args []string) int {
+func Reap(args []string) int { return reap(args, nil) }
+
+// reap is Reap; in a session what descends from the command ends with it.
+func reap(args []string, s *session) int {
 	fd, err1 := strconv.Atoi(args[0])
 	preserve, err2 := strconv.Atoi(args[1])
 	if err := errors.Join(err1, err2); err != nil {
 		return 125
 	}
 	unix.CloseOnExec(fd)
+	if s != nil {
+		if err := s.begin(); err != nil {
+			link{fd: fd}.report(asError(fail("watch over the session", err)))
+			return 125
+		}
+		preserve = 0
+	}
 	sigs := make(chan os.Signal, 64)
 	signal.Notify(sigs)
 	files := make([]uintptr, 3+preserve)
@@ -54,6 +68,9 @@ func Reap(args []string) int {
 	if _, err := unix.IoctlGetInt(0, unix.TIOCGPGRP); err == nil {
 		attr.Foreground, attr.Ctty = true, 0
 	}
+	if s != nil {
+		attr.Pdeathsig = unix.SIGKILL
+	}
 	pid, err := syscall.ForkExec(args[2], args[3:], &syscall.ProcAttr{Env: os.Environ(), Files: files, Sys: attr})
 	l := link{fd: fd}
 	if err != nil {
@@ -64,19 +81,32 @@ func Reap(args []string) int {
 		return e.ExitCode()
 	}
 	unix.Close(fd)
-	for s := range sigs {
-		switch s {
-		case unix.SIGCHLD:
-			if code, done := reapAll(pid); done {
-				return code
+	if s != nil {
+		defer s.end()
+	}
+	return attend(pid, sigs, s.cut())
+}
+
+// attend forwards signals to the process pid and reaps until it has ended, whose exit code it returns, or until cut is
+// closed.
+func attend(pid int, sigs <-chan os.Signal, cut <-chan struct{}) int {
+	for {
+		select {
+		case <-cut:
+			return 128 + int(unix.SIGKILL)
+		case s := <-sigs:
+			switch s {
+			case unix.SIGCHLD:
+				if code, done := reapAll(pid); done {
+					return code
+				}
+			case unix.SIGURG, unix.SIGTTOU, unix.SIGTTIN, unix.SIGPIPE:
+				// SIGURG is Go's own; the terminal's stop signals are about this process only.
+			default:
+				_ = unix.Kill(pid, s.(syscall.Signal))
 			}
-		case unix.SIGURG, unix.SIGTTOU, unix.SIGTTIN, unix.SIGPIPE:
-			// SIGURG is Go's own; the terminal's stop signals are about this process only.
-		default:
-			_ = unix.Kill(pid, s.(syscall.Signal))
 		}
 	}
-	return 125
 }
 
 // ReapCommand is Reap where another runtime made the container: args are the command as the user gave it, to be found

@@ -45,6 +45,9 @@ type Plan struct {
 	SameMounts bool `json:"sameMounts,omitempty"`
 	// Init keeps a reaping pid 1 that forwards signals to the command.
 	Init bool `json:"init,omitempty"`
+	// Lifeline makes what Init keeps one that is not pid 1, as a rule: the first preserved descriptor is its own, a pipe
+	// that the launcher holds the other end of, and what descends from the command ends with the command and the pipe.
+	Lifeline bool `json:"lifeline,omitempty"`
 	// FDs are the numbers of descriptors the launcher hands over; filled in by oci/launch.
 	FDs FDs `json:"fds"`
 }

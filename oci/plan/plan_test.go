@@ -32,7 +32,7 @@ func full() *Plan {
 		}},
 		Devices: []Device{{"/dev/x", 1, 2, 3, 4, "/dev/y"}}, DevLinks: []Link{{"/a", "b"}}, Masked: []string{"/m"}, Readonly: []string{"/r"},
 		Hooks: Hooks{true, []Hook{{"/h", []string{"h"}, []string{"E=1"}, 5}}, []Hook{{Path: "/s"}}},
-		Time:  []TimeOffset{{"monotonic", -1, 2}}, CgroupDirs: []string{"/cg"}, Prepare: true, Limit: true, JoinFlags: 1, JoinCgroup: true, Late: true, SameMounts: true, Init: true,
+		Time:  []TimeOffset{{"monotonic", -1, 2}}, CgroupDirs: []string{"/cg"}, Prepare: true, Limit: true, JoinFlags: 1, JoinCgroup: true, Late: true, SameMounts: true, Init: true, Lifeline: true,
 		FDs: FDs{1, 2, 3, 4, []int{5}},
 	}
 }

@@ -137,10 +137,14 @@ func namespaces(g *generate.Generator, cfg Config, env Env) error {
 		}
 		g.Config.Linux.Namespaces = append(g.Config.Linux.Namespaces, specs.LinuxNamespace{Type: ns.kind, Path: path})
 	}
-	if n.UTS != "host" {
-		g.SetHostname(hostname(cfg, env))
-		g.Config.Domainname = n.Domainname
+	if n.UTS == "host" {
+		return nil
 	}
+	// Who joins another's namespace does not rename that one, unless it is told to.
+	if own := n.UTS == "" || n.UTS == "private"; own || n.Hostname != "" {
+		g.SetHostname(hostname(cfg, env))
+	}
+	g.Config.Domainname = n.Domainname
 	return nil
 }
 

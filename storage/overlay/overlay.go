@@ -34,14 +34,21 @@ const maxString = 255
 
 // Mount makes the overlay and returns its descriptor. It is attached nowhere, so the last close of the file (or of the
 // last place move_mount(2) put it) unmounts it.
-func (o Options) Mount() (*os.File, error) {
+func (o Options) Mount() (*os.File, error) { return o.mountBy(joinLowers) }
+
+// MountHere is Mount on a thread that is in a mount namespace of its own, where the upper directory is, and that is thrown
+// away afterwards: its working directory may change, and is not shared with another thread.
+func (o Options) MountHere() (*os.File, error) { return o.mountBy(joinHere) }
+
+// mountBy is Mount with the way to set all lower directories as one option.
+func (o Options) mountBy(join func(int, []string, *handles) error) (*os.File, error) {
 	if len(o.Lower) == 0 {
 		return nil, errors.New("mount overlay: no lower directory")
 	}
 	f, err := o.mount(appendLowers)
 	// "lowerdir+" came with Linux 6.7. Linux 6.5 and 6.6 refuse it at once, older kernels when the mount is made.
 	if errors.Is(err, unix.EINVAL) {
-		old, oldErr := o.mount(joinLowers)
+		old, oldErr := o.mount(join)
 		if oldErr == nil {
 			return old, nil
 		}
@@ -177,9 +184,25 @@ func appendLowers(fs int, lowers []string, open *handles) error {
 	return create(fs)
 }
 
-// joinLowers is for kernels with the single "lowerdir" option, whose value fsconfig limits to 255 bytes. Names relative
-// to the thread's descriptor directory are the shortest there are, and have no colon to escape.
+// joinLowers is for kernels with the single "lowerdir" option.
 func joinLowers(fs int, lowers []string, open *handles) error {
+	done := make(chan error, 1)
+	go func() {
+		// The thread ends with this goroutine, and its private working directory with it.
+		runtime.LockOSThread()
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return fmt.Errorf("unshare working directory: %w", err)
+			}
+			return joinHere(fs, lowers, open)
+		}()
+	}()
+	return <-done
+}
+
+// joinHere is joinLowers on this thread, whose working directory it changes. fsconfig limits the option's value to 255
+// bytes: names relative to the thread's descriptor directory are the shortest there are, and have no colon to escape.
+func joinHere(fs int, lowers []string, open *handles) error {
 	names := make([]string, len(lowers))
 	for i, l := range lowers {
 		fd, err := open.open(l)
@@ -192,24 +215,13 @@ func joinLowers(fs int, lowers []string, open *handles) error {
 	if len(value) > maxString {
 		return fmt.Errorf("an image of %d layers needs Linux 6.7 or newer", len(lowers))
 	}
-	done := make(chan error, 1)
-	go func() {
-		// The thread ends with this goroutine, and its private working directory with it.
-		runtime.LockOSThread()
-		done <- func() error {
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return fmt.Errorf("unshare working directory: %w", err)
-			}
-			if err := unix.Chdir("/proc/thread-self/fd"); err != nil {
-				return fmt.Errorf("enter descriptor directory: %w", err)
-			}
-			if err := unix.FsconfigSetString(fs, "lowerdir", value); err != nil {
-				return explain(fs, "set lowerdir", err)
-			}
-			return create(fs)
-		}()
-	}()
-	return <-done
+	if err := unix.Chdir("/proc/thread-self/fd"); err != nil {
+		return fmt.Errorf("enter descriptor directory: %w", err)
+	}
+	if err := unix.FsconfigSetString(fs, "lowerdir", value); err != nil {
+		return explain(fs, "set lowerdir", err)
+	}
+	return create(fs)
 }
 
 func create(fs int) error {
