@@ -111,7 +111,7 @@ func (e *Engine) writeNetFiles(c *Container, got netd.Answer) error {
 	if err := e.writeEtc(c, "hosts", hosts); err != nil {
 		return err
 	}
-	return e.writeEtc(c, "resolv.conf", resolvConf(c, got))
+	return e.writeEtc(c, "resolv.conf", resolvConf(c, got, readResolvConf()))
 }
 
 // localHosts are the names that every container knows.
@@ -192,12 +192,11 @@ func extraHosts(b *strings.Builder, c *Container, host []netip.Addr) error {
 const maxServers = 3
 
 // resolvConf names the name servers: of the container's networks, which ask those it was given, or its own, or the host's.
-func resolvConf(c *Container, got netd.Answer) string {
+func resolvConf(c *Container, got netd.Answer, host resolv) string {
 	if n := c.Names; c.Config.Namespaces.Network == network.ModeHost && len(n.Servers)+len(n.Search)+len(n.Options) == 0 {
 		b, _ := os.ReadFile("/etc/resolv.conf")
 		return string(b)
 	}
-	host := readResolvConf()
 	servers := slices.Clone(c.Names.Servers)
 	if len(servers) == 0 || !c.ownServers() {
 		servers = nil
@@ -216,6 +215,10 @@ func resolvConf(c *Container, got netd.Answer) string {
 	search, options := c.Names.Search, c.Names.Options
 	if len(search) == 0 && len(servers) > 0 {
 		search = host.search
+		// With a domain of the host's behind them, neighbours' names would be asked of its servers first.
+		if len(search) > 0 && search[0] != "." && slices.ContainsFunc(got.Leases, knowsNames) {
+			search = append([]string{network.Domain}, search...)
+		}
 	}
 	if len(options) == 0 && reachable {
 		options = host.options
@@ -232,6 +235,9 @@ func resolvConf(c *Container, got netd.Answer) string {
 	}
 	return b.String()
 }
+
+// knowsNames tells whether the resolver of a network knows containers by name.
+func knowsNames(l network.Lease) bool { return l.Network != network.Default && len(l.DNSServers) > 0 }
 
 // ownServers tells whether the container asks the servers of --dns itself, as with Docker on its default network. On
 // others, and under a policy, it asks the network, which knows its neighbours' names and asks those servers for the rest.

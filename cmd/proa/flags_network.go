@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/proa-containers/proa/libpod"
@@ -59,6 +60,7 @@ func parseNetworks(a *app, c *cli.Context, ctr *libpod.Container) error {
 			return err
 		},
 		func() error { return checkNetworks(a, c, ctr) },
+		func() error { return forgeNothing(ctr) },
 		func() error { return refusePending(ctr) },
 	} {
 		if err := parse(); err != nil {
@@ -162,6 +164,26 @@ func checkNetworks(a *app, c *cli.Context, ctr *libpod.Container) error {
 	case n.NoServers && (len(n.Search) > 0 || len(n.Options) > 0):
 		return errors.New("--dns none excludes --dns-search and --dns-option: resolv.conf is the image's")
 	}
+	return nil
+}
+
+// forgeNothing takes from a container with an egress policy what it could send packets in another's name with: the policy
+// goes by the source of packets.
+func forgeNothing(ctr *libpod.Container) error {
+	if !ctr.Egress.Deny {
+		return nil
+	}
+	s := &ctr.Config.Security
+	if s.Privileged {
+		return errors.New("--egress deny and --privileged exclude each other: the container could send packets in the name of others; leave one of them out")
+	}
+	for _, name := range []string{"CAP_NET_ADMIN", "CAP_NET_RAW"} {
+		added := slices.Contains(s.CapAdd, name) || slices.Contains(s.CapAdd, "ALL") && !slices.Contains(s.CapDrop, name)
+		if added {
+			return fmt.Errorf("--egress deny and the capability %s exclude each other: the container could send packets in the name of others; leave one of them out", name)
+		}
+	}
+	s.CapDrop = append(s.CapDrop, "CAP_NET_RAW")
 	return nil
 }
 

@@ -14,6 +14,9 @@ const (
 	Bridge  = "bridge"
 )
 
+// Domain is what containers' names stand below, beside alone. It is Podman's.
+const Domain = "dns.podman"
+
 // Network is one network, as netavark stores it in NAME.json.
 type Network struct {
 	Name             string            `json:"name"`

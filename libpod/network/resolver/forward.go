@@ -177,7 +177,9 @@ func (s *Server) outside(q *query, f finding) (now []byte, wait func() []byte) {
 // refuse answers that a name which the policy withholds does not exist: musl takes REFUSED and SERVFAIL for no answer
 // and waits for another one.
 func (s *Server) refuse(q *query, c *container) []byte {
-	s.refused(Refusal{Container: c.ID, Client: q.client, Name: q.name, Type: dns.Type(q.question.Qtype).String()})
+	if c.load.tell(time.Now()) {
+		s.refused(Refusal{Container: c.ID, Client: q.client, Name: q.name, Type: dns.Type(q.question.Qtype).String()})
+	}
 	return q.pack(q.explain(q.reply(dns.RcodeNameError), dns.ExtendedErrorCodeBlocked, "the container's egress policy"))
 }
 

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -11,6 +12,8 @@ const (
 	maxWaitingPerOne   = 512
 	maxResolving       = 512
 	maxResolvingPerOne = 64
+	// More refusals of one container than that in a second are not told of.
+	maxRefusals = 20
 )
 
 // load is what goes on at once, of one container or of all.
@@ -18,6 +21,8 @@ type load struct {
 	waiting   atomic.Int32
 	most      int32
 	resolving chan struct{}
+	second    atomic.Int64 // of the refusals that are counted
+	refusals  atomic.Int32
 }
 
 func newLoad(waiting int32, resolving int) *load {
@@ -46,3 +51,11 @@ func (l *load) begin(ctx context.Context) error {
 }
 
 func (l *load) end() { <-l.resolving }
+
+// tell tells whether a refusal is to be told of.
+func (l *load) tell(now time.Time) bool {
+	if second := now.Unix(); l.second.Swap(second) != second {
+		l.refusals.Store(0)
+	}
+	return l.refusals.Add(1) <= maxRefusals
+}

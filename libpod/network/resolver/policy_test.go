@@ -52,6 +52,12 @@ func (r *refusals) add(x Refusal) {
 	r.all = append(r.all, fmt.Sprint(x.Container[:4], " ", x.Client, " ", x.Name, " ", x.Type))
 }
 
+func (r *refusals) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.all)
+}
+
 func (r *refusals) expect(t *testing.T, want ...string) {
 	t.Helper()
 	r.mu.Lock()
@@ -101,6 +107,17 @@ func TestPolicy(t *testing.T) {
 	r.expect("127.1.0.2", "good.example", dns.TypeA, "NOERROR", "cdn.example.", "192.0.2.1", "192.0.2.2")
 	id := c.ID[:4]
 	refused.expect(t, id+" 127.1.0.1 secret.evil.example A", id+" 127.1.0.1 good.example A")
+	// A storm of refusals is told of in part.
+	before := refused.count()
+	start := time.Now()
+	const storm = 200
+	for range storm {
+		r.ask("127.1.0.1", "evil.example", dns.TypeA)
+	}
+	seconds := int(time.Since(start)/time.Second) + 2
+	if n := refused.count() - before; n == 0 || n > min(seconds*maxRefusals, storm) {
+		t.Errorf("of %d refusals in %d seconds %d were told of", storm, seconds, n)
+	}
 	m := new(dns.Msg).SetQuestion("evil.example.", dns.TypeA).SetEdns0(1232, false)
 	a := r.exchange("udp", "127.1.0.1", m)
 	if opt := a.IsEdns0(); opt == nil || len(opt.Option) != 1 || opt.Option[0].Option() != dns.EDNS0EDE {

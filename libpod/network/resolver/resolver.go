@@ -27,7 +27,7 @@ type Options struct {
 	Log     *slog.Logger
 	Conf    string        // what names the host's name servers; "": /etc/resolv.conf
 	Inside  Dialer        // reaches name servers that are containers; nil: they are not asked
-	Refused func(Refusal) // called for each name that a Policy withheld; must not block
+	Refused func(Refusal) // called for names that a Policy withheld, of a container up to 20 in a second; must not block
 }
 
 // Refusal is a name that a container asked for and was not told.

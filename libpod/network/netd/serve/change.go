@@ -45,9 +45,13 @@ func (s *server) connect(c *container, ch netd.Change, netns *os.File) error {
 		return err
 	}
 	last := len(c.Leases) - 1
-	if err := s.ns.Insert(s.plug(c, last, netns)); err != nil {
+	err := s.restrict(c, true) // before there is a way to go
+	if err == nil {
+		err = s.ns.Insert(s.plug(c, last, netns))
+	}
+	if err != nil {
 		s.detach(c, last)
-		return err
+		return errors.Join(err, s.restrict(c, true))
 	}
 	c.Attachments = append(c.Attachments, ch.Attachment)
 	if !slices.ContainsFunc(c.Networks, func(n network.Network) bool { return n.Name == ch.Network.Name }) {

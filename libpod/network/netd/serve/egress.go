@@ -79,7 +79,7 @@ func (s *server) place(c *container) (p egress.Place) {
 	return p
 }
 
-// isOurs tells whether an address is of one of the user's networks.
+// isOurs tells whether an address is of one of the user's networks, or leads to the host.
 func (s *server) isOurs(a netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,6 +88,11 @@ func (s *server) isOurs(a netip.Addr) bool {
 			if sub.Subnet.Contains(a) {
 				return true
 			}
+		}
+	}
+	for _, c := range s.containers {
+		if slices.Contains(s.host(c), a) {
+			return true
 		}
 	}
 	return false

@@ -13,9 +13,6 @@ import (
 // dnsPort is where names are asked for.
 const dnsPort = 53
 
-// domain is what Podman has containers' names stand below, beside alone.
-const domain = "dns.podman"
-
 // newResolver answers in the containers' namespace and asks from the host's.
 func (s *server) newResolver() *resolver.Server {
 	return resolver.New(resolver.Options{Log: s.log, Refused: s.sayName, Inside: func(ctx context.Context, kind string, to netip.AddrPort) (conn net.Conn, err error) {
@@ -75,7 +72,7 @@ func (s *server) serveNames(n *served) error {
 }
 
 func (s *server) zone(n *served) resolver.Network {
-	z := resolver.Network{Name: n.Name, Names: n.DNSEnabled, Internal: n.Internal, Domains: []string{domain}}
+	z := resolver.Network{Name: n.Name, Names: n.DNSEnabled, Internal: n.Internal, Domains: []string{network.Domain}}
 	for _, sub := range n.Subnets {
 		z.Subnets = append(z.Subnets, sub.Subnet)
 	}
