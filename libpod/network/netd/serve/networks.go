@@ -33,7 +33,7 @@ func (s *server) use(n network.Network) (*served, error) {
 		return old, nil
 	}
 	if n.Driver != "bridge" {
-		return nil, fmt.Errorf("network %q has the driver %q: containers of an unprivileged user can be on networks of the driver bridge alone", n.Name, n.Driver)
+		return nil, fmt.Errorf("network %q has the driver %q, which proa puts no container on yet: make one of the driver bridge", n.Name, n.Driver)
 	}
 	if err := s.makeRoom(n); err != nil {
 		return nil, err
