@@ -282,3 +282,30 @@ func TestNetworkOptions(t *testing.T) {
 	}
 	refused(t, e.Proa("network", "create", "-o", "com.docker.network.bridge.enable_ip_masquerade=false"), 1, "root")
 }
+
+// TestNetworkRemovedMeanwhile: whoever makes a container and whoever removes its network at that moment agree on which was
+// first.
+func TestNetworkRemovedMeanwhile(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	for i := range 10 {
+		name := fmt.Sprint("n", i)
+		e.Proa("network", "create", name).OK(t)
+		made := make(chan harness.Result, 2)
+		for range 2 {
+			go func() { made <- e.Proa("create", "--network", name, image).Run(t) }()
+		}
+		removed := e.Proa("network", "rm", name).Run(t).Code == 0
+		for range 2 {
+			r := <-made
+			if r.Code != 0 && !strings.Contains(r.Stderr, "no such network") {
+				t.Errorf("create fails otherwise: %s", r.Stderr)
+			}
+			if r.Code == 0 && removed {
+				t.Errorf("container %.12s is made on network %s, which is removed", r.Out(), name)
+			}
+			if r.Code != 0 && !removed {
+				t.Errorf("network %s stays, and create fails: %s", name, r.Stderr)
+			}
+		}
+	}
+}
