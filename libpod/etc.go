@@ -25,7 +25,7 @@ func (e *Engine) etcTexts(c *Container) map[string][]byte {
 	if err != nil {
 		hosts = localHosts
 	}
-	return map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(c.hostname() + "\n"), "/etc/resolv.conf": []byte(resolvConf(c, netd.Answer{}))}
+	return map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(c.hostname() + "\n"), "/etc/resolv.conf": []byte(resolvConf(c, netd.Answer{}, readResolvConf()))}
 }
 
 // etcFiles are the files that a container has of its own, in its run directory, by their place in the container. They are
