@@ -236,3 +236,49 @@ func TestNetworkPublishAll(t *testing.T) {
 	clone := e.Proa("container", "clone", "c", "d").OK(t).Out()
 	equal(t, "its clone", oneLine(t, e.Proa("inspect", "-f", "{{len .HostConfig.PortBindings}} {{json .Config.ExposedPorts}}", clone)), `2 {"7000/tcp":{},"90/udp":{}}`)
 }
+
+// TestNetworkOptions: each option of a bridge does what it says.
+func TestNetworkOptions(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	const icc, prefix, binding = "com.docker.network.bridge.enable_icc", "com.docker.network.container_iface_prefix", "com.docker.network.bridge.host_binding_ipv4"
+	for name, options := range map[string][]string{
+		"apart": {icc + "=0"}, "open1": {"isolate=false"}, "open2": {"isolate=false"}, "shut": {}, "vlan": {"vlan=5"},
+		"named": {prefix + "=net", binding + "=127.0.0.1", "mtu=1400"},
+	} {
+		line := []string{"network", "create", name}
+		for _, o := range options {
+			line = append(line, "-o", o)
+		}
+		e.Proa(line...).OK(t)
+	}
+	reaches := func(from, to, network string, want bool) {
+		t.Helper()
+		r := e.Proa("exec", from, "ping", "-c", "1", "-W", "1", address(t, e, to, network)).Run(t)
+		if (r.Code == 0) != want {
+			t.Errorf("a ping from %s to %s on %s exits with %d", from, to, network, r.Code)
+		}
+	}
+	on := func(network string, flags ...string) string {
+		return online(t, e, append(append([]string{"--network", network}, flags...), "--", "sleep", "1000")...)
+	}
+	a, b := on("apart"), on("apart")
+	reaches(a, b, "apart", false)
+	e.Proa("exec", a, "ping", "-c", "1", "-W", "1", e.Proa("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "apart").OK(t).Out()).OK(t)
+	c, d, shut := on("open1"), on("open2"), on("shut")
+	reaches(c, d, "open2", true)
+	reaches(c, shut, "shut", false)
+	reaches(shut, c, "open1", false)
+	if harness.BridgesHaveVLANs() {
+		v, w := on("vlan"), on("vlan")
+		reaches(v, w, "vlan", true)
+		equal(t, "a name in the VLAN", e.Proa("exec", v, "sh", "-c", "nslookup "+w+" >/dev/null && echo found").OK(t).Out(), "found")
+	} else {
+		refused(t, e.Proa("run", "--rm", "--network", "vlan", image, "true"), 125, "CONFIG_BRIDGE_VLAN_FILTERING")
+	}
+	n := on("named", "-p", "7777")
+	equal(t, "MTU", e.Proa("exec", n, "cat", "/sys/class/net/net0/mtu").OK(t).Out(), "1400")
+	if out := e.Proa("port", n).OK(t).Out(); !strings.HasPrefix(out, "7777/tcp -> 127.0.0.1:") || strings.Contains(out, "\n") {
+		t.Errorf("the port is at %q", out)
+	}
+	refused(t, e.Proa("network", "create", "-o", "com.docker.network.bridge.enable_ip_masquerade=false"), 1, "root")
+}

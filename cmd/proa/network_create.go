@@ -28,7 +28,7 @@ func newNetworkCreateCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "disable-dns", Usage: "containers do not know each other by name"},
 			stringList("dns", "", "name server (`ADDRESS`) for what is no container's name, in place of the host's"),
 			stringList("route", "", "a route of every container, as `DESTINATION/BITS,GATEWAY[,METRIC]`"),
-			stringList("opt", "o", "option of the driver (`KEY=VALUE`): mtu, isolate, com.docker.network.*; parent and mode of macvlan and ipvlan"),
+			stringList("opt", "o", "option of the driver (`KEY=VALUE`): mtu, vlan, isolate, com.docker.network.*; parent and mode of macvlan and ipvlan"),
 			&cli.StringFlag{Name: "interface-name", Usage: "`NAME` of the bridge, or the host's interface for macvlan and ipvlan"},
 			&cli.StringFlag{Name: "ipam-driver", Value: "host-local", Usage: "who gives out addresses: host-local or default, which is that (`DRIVER`)"},
 			stringList("label", "", "set a label, as `KEY=VALUE`"),
@@ -45,6 +45,9 @@ func runNetworkCreate(a *app, c *cli.Context) error {
 	}
 	if n.Driver != network.BridgeDriver && rootless.Rootless() {
 		return fmt.Errorf("driver %s is for root alone: it puts containers on an interface of the host; use a bridge and publish ports", n.Driver)
+	}
+	if n.Off(network.OptionMasquerade) && rootless.Rootless() {
+		return fmt.Errorf("option %s=false is for root alone: nobody outside answers an address that a user's network gave out", network.OptionMasquerade)
 	}
 	e, s, err := a.networks(c.Context)
 	if err != nil {

@@ -43,7 +43,7 @@ func Choose(values []string, single Single, fallback string) (Choice, error) {
 		if err != nil {
 			return c, fmt.Errorf("invalid --network %q: %w", v, err)
 		}
-		if c.Mode != "" && (mode != ModeBridge || c.Mode != ModeBridge) {
+		if c.Mode != "" && c.Mode != mode {
 			return c, fmt.Errorf("--network %s and --network %s exclude each other: only networks can be had together", values[0], v)
 		}
 		if i := slices.IndexFunc(c.Attachments, func(o Attachment) bool { return o.Network == a.Network }); i >= 0 {

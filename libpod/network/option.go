@@ -20,7 +20,7 @@ const (
 const (
 	OptionMTU     = "mtu"     // of every interface on the network
 	OptionVLAN    = "vlan"    // of the bridge's ports
-	OptionIsolate = "isolate" // a boolean, or strict; absent: true, as Docker's networks are
+	OptionIsolate = "isolate" // a boolean, or strict; absent: true, as Docker's networks are; false: reached by others that say so
 	OptionMode    = "mode"    // of macvlan and ipvlan
 
 	OptionICC         = "com.docker.network.bridge.enable_icc"           // false: containers don't reach each other
@@ -42,9 +42,6 @@ var optionsOf = map[string][]string{
 	IpvlanDriver:  {"parent", OptionMTU, OptionMode},
 }
 
-// pending are the options that proa-netd does not carry out yet.
-var pending = []string{OptionVLAN, OptionMasquerade, OptionHostBinding, OptionIfacePrefix}
-
 // SetOption sets an option of a network that is to be made, whose Driver is known. An error says that there is none of
 // that name, or that the value is wrong.
 func (n *Network) SetOption(key, value string) error {
@@ -54,9 +51,6 @@ func (n *Network) SetOption(key, value string) error {
 	}
 	if !slices.Contains(known, key) {
 		return fmt.Errorf("unknown option %q of driver %s: it has %s", key, n.Driver, strings.Join(known, ", "))
-	}
-	if on, err := strconv.ParseBool(value); slices.Contains(pending, key) || key == OptionIsolate && err == nil && !on {
-		return fmt.Errorf("option %s=%q is not carried out yet", key, value)
 	}
 	switch key {
 	case dockerMTU:
@@ -125,4 +119,10 @@ func inRange(s string, low, high int) error {
 		return fmt.Errorf("want a number from %d to %d", low, high)
 	}
 	return nil
+}
+
+// Off tells whether an option that is on without a word is off.
+func (n *Network) Off(key string) bool {
+	on, err := strconv.ParseBool(n.Options[key])
+	return err == nil && !on
 }

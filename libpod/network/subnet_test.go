@@ -102,8 +102,7 @@ func TestOptions(t *testing.T) {
 		{IpvlanDriver, "mode", "l3", ""},
 
 		{BridgeDriver, "mtu", "67", "from 68"},
-		{BridgeDriver, "isolate", "0", "not carried out yet"},
-		{BridgeDriver, "vlan", "5", "not carried out yet"},
+		{BridgeDriver, "vlan", "4095", "to 4094"},
 		{BridgeDriver, "isolate", "perhaps", "strict"},
 		{BridgeDriver, OptionICC, "x", "true or false"},
 		{BridgeDriver, "parent", "eth0", "unknown option"},

@@ -19,6 +19,9 @@ type Bridge struct {
 	MTU      int
 	Internal bool // there is no way out of the network
 	Isolated bool // its containers do not reach each other
+	Open     bool // its containers reach those of other open ones
+	Unmasked bool // packets leave with the addresses of the containers
+	VLAN     int  // of its ports; 0 is none
 }
 
 // noDAD has an IPv6 address be of use at once: addresses are given out here, nobody else has them.
@@ -42,12 +45,33 @@ func (n *Namespace) Add(b Bridge) error {
 	if err := n.tune(b); err != nil {
 		return err
 	}
+	if err := n.setVLAN(link, b.VLAN); err != nil {
+		return err
+	}
 	for _, gw := range b.Gateways {
 		if err := n.nl.AddrReplace(link, address(gw)); err != nil {
 			return fmt.Errorf("giving the bridge %q the address %v: %w", b.Name, gw, err)
 		}
 	}
 	return n.nl.LinkSetUp(link)
+}
+
+// setVLAN has the bridge itself be in a VLAN, so that its ports in it reach the gateway.
+func (n *Namespace) setVLAN(bridge netlink.Link, vlan int) error {
+	if vlan == 0 {
+		return nil
+	}
+	err := n.nl.BridgeSetVlanFiltering(bridge, true)
+	if err == nil {
+		err = n.nl.BridgeVlanAdd(bridge, uint16(vlan), true, true, true, false)
+	}
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("putting the bridge %q into VLAN %d: the kernel was built without CONFIG_BRIDGE_VLAN_FILTERING; make the network without --opt vlan", bridge.Attrs().Name, vlan)
+	}
+	if err != nil {
+		return fmt.Errorf("putting the bridge %q into VLAN %d: %w", bridge.Attrs().Name, vlan, err)
+	}
+	return nil
 }
 
 func (n *Namespace) tune(b Bridge) error {

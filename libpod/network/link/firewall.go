@@ -19,7 +19,8 @@ const tableName = "proa"
 //
 //	forward
 //	  iifname B oifname B accept                     within one network; drop where its containers are isolated
-//	  iifname BRIDGES oifname BRIDGES drop           between two networks
+//	  iifname OPEN oifname OPEN accept               between two networks that are open to each other
+//	  iifname BRIDGES oifname BRIDGES drop           between two others
 //	  iifname INTERNAL drop, oifname INTERNAL drop   no way out, and none in
 //	  oifname BRIDGES ct state established,related accept
 //	  oifname BRIDGES drop                           what was not asked for
@@ -28,7 +29,7 @@ const tableName = "proa"
 //	  iifname BRIDGES icmp, icmpv6, port 53 accept   the gateway answers a ping and has the resolver
 //	  iifname BRIDGES drop
 //	postrouting
-//	  ip saddr SUBNET oifname != B masquerade        for each subnet of a network with a way out
+//	  ip saddr SUBNET oifname != B masquerade        for each subnet of a network with a way out, unless it has none of it
 //
 // Published ports come from this namespace itself, and so by none of the chains.
 
@@ -104,6 +105,8 @@ func (f *firewall) forward(bridges []Bridge) {
 		}
 		rule(is(expr.MetaKeyIIFNAME, ifname(b.Name)), is(expr.MetaKeyOIFNAME, ifname(b.Name)), end(verdict))
 	}
+	open := f.names("open", bridges, func(b Bridge) bool { return b.Open && !b.Internal && !b.Isolated })
+	rule(in(expr.MetaKeyIIFNAME, open), in(expr.MetaKeyOIFNAME, open), end(expr.VerdictAccept))
 	rule(in(expr.MetaKeyIIFNAME, all), in(expr.MetaKeyOIFNAME, all), end(expr.VerdictDrop))
 	rule(in(expr.MetaKeyIIFNAME, internal), end(expr.VerdictDrop))
 	rule(in(expr.MetaKeyOIFNAME, internal), end(expr.VerdictDrop))
@@ -132,7 +135,7 @@ func (f *firewall) input(bridges []Bridge) {
 func (f *firewall) postrouting(bridges []Bridge) {
 	rule := f.chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	for _, b := range bridges {
-		if b.Internal {
+		if b.Internal || b.Unmasked {
 			continue
 		}
 		for _, gw := range b.Gateways {

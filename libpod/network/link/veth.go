@@ -22,6 +22,8 @@ type Plug struct {
 	Addresses []netip.Prefix
 	Routes    []Route // by way of this interface
 	IPv6      bool    // the network has IPv6: without it, the interface has none either
+	Isolated  bool    // from the bridge's other isolated ports
+	VLAN      int     // 0 is none
 }
 
 // Route of a container. A default route has an empty prefix of its family.
@@ -53,8 +55,30 @@ func (n *Namespace) Insert(p Plug) error {
 	if err := n.pair(p, bridge); err != nil {
 		return err
 	}
-	if err := configure(inside, p); err != nil {
+	if err = n.setPort(p); err == nil {
+		err = configure(inside, p)
+	}
+	if err != nil {
 		return errors.Join(err, n.Remove(p.Port))
+	}
+	return nil
+}
+
+// setPort sets what a port of a bridge has. Frames between two ports do not pass nftables' tables of IP, so those of
+// isolated containers are kept apart here.
+func (n *Namespace) setPort(p Plug) error {
+	if !p.Isolated && p.VLAN == 0 {
+		return nil
+	}
+	port, err := n.nl.LinkByName(p.Port)
+	if err == nil && p.Isolated {
+		err = n.nl.LinkSetIsolated(port, true)
+	}
+	if err == nil && p.VLAN != 0 {
+		err = n.nl.BridgeVlanAdd(port, uint16(p.VLAN), true, true, false, true)
+	}
+	if err != nil {
+		return fmt.Errorf("setting the container's port of the bridge %q: %w", p.Bridge, err)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func (s *server) attach(c *container, a network.Attachment, known []network.Netw
 	if i < 0 {
 		return fmt.Errorf("the configuration of network %q was not sent", a.Network)
 	}
-	name, err := freeInterface(c, a.Interface)
+	name, err := freeInterface(c, a.Interface, cmp.Or(known[i].Options[network.OptionIfacePrefix], "eth"))
 	if err != nil {
 		return err
 	}
@@ -145,8 +145,8 @@ func (s *server) attach(c *container, a network.Attachment, known []network.Netw
 	return nil
 }
 
-// freeInterface is the name that was asked for, or the next of eth0, eth1, ... that the container has not.
-func freeInterface(c *container, wanted string) (string, error) {
+// freeInterface is the name that was asked for, or the next of eth0, eth1, ..., with prefix eth, that the container has not.
+func freeInterface(c *container, wanted, prefix string) (string, error) {
 	has := func(name string) bool {
 		return slices.ContainsFunc(c.Leases, func(l network.Lease) bool { return l.Interface == name })
 	}
@@ -160,7 +160,7 @@ func freeInterface(c *container, wanted string) (string, error) {
 		return slices.ContainsFunc(c.Attachments, func(a network.Attachment) bool { return a.Interface == name })
 	}
 	for i := 0; ; i++ {
-		if name := "eth" + strconv.Itoa(i); !has(name) && !asked(name) {
+		if name := prefix + strconv.Itoa(i); !has(name) && !asked(name) {
 			return name, nil
 		}
 	}
@@ -200,6 +200,7 @@ func (s *server) plug(c *container, i int, netns *os.File) link.Plug {
 	mac, _ := hardware(l.MAC, nil)
 	p := link.Plug{
 		Bridge: n.bridge.Name, Port: portName(c.ID, l.Network), NetNS: netns, Interface: l.Interface, MAC: mac, MTU: n.bridge.MTU,
+		Isolated: n.bridge.Isolated, VLAN: n.bridge.VLAN,
 		Addresses: l.Addresses, IPv6: slices.ContainsFunc(l.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() }),
 	}
 	for _, r := range n.Routes {

@@ -155,7 +155,15 @@ func bridgeOf(n network.Network, mtu int) (link.Bridge, error) {
 			b.MTU = mtu
 		}
 	}
-	b.Isolated = n.Options["com.docker.network.bridge.enable_icc"] == "false"
+	b.Isolated, b.Unmasked = n.Off(network.OptionICC), n.Off(network.OptionMasquerade)
+	b.Open = n.Off(network.OptionIsolate)
+	if v := n.Options[network.OptionVLAN]; v != "" {
+		vlan, err := strconv.Atoi(v)
+		if err != nil || vlan < 0 || vlan > 4094 {
+			return b, fmt.Errorf("network %q has the option vlan=%q: a number from 1 to 4094", n.Name, v)
+		}
+		b.VLAN = vlan
+	}
 	for _, s := range n.Subnets {
 		if s.Gateway.IsValid() {
 			b.Gateways = append(b.Gateways, netip.PrefixFrom(s.Gateway, s.Subnet.Bits()))

@@ -3,7 +3,9 @@ package serve
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
+	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/network/port"
 )
 
@@ -18,8 +20,26 @@ func (s *server) publish(c *container) error {
 	}
 	s.keepSource()
 	var err error
-	c.Bound, err = s.ports.Publish(port.Owner{ID: c.ID, Name: c.who()}, c.Ports, to...)
+	c.Bound, err = s.ports.Publish(port.Owner{ID: c.ID, Name: c.who()}, hostBound(c), to...)
 	return err
+}
+
+// hostBound are the container's ports, with the host's address that its networks say for those without one.
+func hostBound(c *container) []network.Port {
+	out := slices.Clone(c.Ports)
+	for _, n := range c.nets {
+		ip, err := netip.ParseAddr(n.Options[network.OptionHostBinding])
+		if err != nil {
+			continue
+		}
+		for i := range out {
+			if !out[i].HostIP.IsValid() {
+				out[i].HostIP = ip
+			}
+		}
+		break
+	}
+	return out
 }
 
 // republish is publish for a container that has its ports already, by a netd that was killed.
