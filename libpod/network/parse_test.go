@@ -135,7 +135,7 @@ func TestChoose(t *testing.T) {
 		{"host a", Single{}, "error: exclude each other"},
 		{"a host", Single{}, "error: exclude each other"},
 		{"host none", Single{}, "error: exclude each other"},
-		{"host host", Single{}, "error: exclude each other"},
+		{"host host", Single{}, "{Mode:host Attachments:[]}"},
 		{"a a", Single{}, `error: network "a" is given twice`},
 		{"bridge podman", Single{}, "error: given twice"},
 		{"none:x", Single{}, "error: takes no options"},
