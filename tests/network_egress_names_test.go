@@ -71,6 +71,7 @@ func TestNetworkEgressNames(t *testing.T) {
 	expect("an address that it was not told", false, reaches(box, address, port))
 	expect("a neighbour reaches it", true, reaches(neighbour, address, port))
 	equal(t, "the neighbour", ask(e, box, neighbour).OK(t).Out(), "hello")
+	expect("the neighbour knows the host's name", true, len(lookup(t, e, neighbour, "host.docker.internal")) > 0)
 	expect("a name that is not listed is known", false, len(lookup(t, e, box, "secret.evil.example")) > 0)
 	expect("it was asked upstream", false, asked("secret.evil.example"))
 	expect("the neighbour knows it", true, len(lookup(t, e, neighbour, "secret.evil.example")) > 0)

@@ -34,7 +34,10 @@ func NewOutside(t testing.TB) *Outside {
 		name: fmt.Sprintf("proa-out-%d", os.Getpid()),
 	}
 	pair := fmt.Sprintf("po%d", os.Getpid())
-	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", o.name).Run() })
+	t.Cleanup(func() {
+		_ = exec.Command("ip", "link", "del", pair).Run() // with the namespace it would go some time later
+		_ = exec.Command("ip", "netns", "del", o.name).Run()
+	})
 	for _, args := range []string{
 		"netns add " + o.name,
 		"link add " + pair + " type veth peer name out netns " + o.name,

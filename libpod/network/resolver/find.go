@@ -78,6 +78,9 @@ func (t *table) zones(c *container) []*zone {
 }
 
 func lookup(c *container, zones []*zone, name string) (verdict, []netip.Addr) {
+	if a, ok := c.hosts[name]; ok {
+		return found, a
+	}
 	target, linked := c.links[name]
 	for _, z := range zones {
 		if linked {
@@ -113,9 +116,6 @@ func (z *zone) lookup(name string) ([]netip.Addr, bool) {
 		short, ok := strings.CutSuffix(name, suffix)
 		if !ok {
 			continue
-		}
-		if a, ok := z.hosts[short]; ok {
-			return a, true
 		}
 		if r := z.names[short]; r != nil && z.Names {
 			return r.addresses(), true

@@ -186,11 +186,12 @@ func TestNames(t *testing.T) {
 	web := on("web", "red:127.1.0.1 fd00::1")
 	web.Endpoints[0].Aliases = []string{"www", "Site.Example."}
 	r.set(web)
-	r.set(on("db", "red:127.1.0.2", "blue:127.2.0.2"))
+	db := on("db", "red:127.1.0.2", "blue:127.2.0.2")
+	db.Hosts = map[string][]netip.Addr{"Host.docker.internal": {addr("127.1.0.254")}}
+	r.set(db)
 	r.set(on("blue1", "blue:127.2.0.1"))
 	r.SetNetwork(Network{Name: "red", Names: true, Domains: []string{"dns.podman"},
-		Subnets: []netip.Prefix{netip.MustParsePrefix("127.1.0.0/16"), netip.MustParsePrefix("fd00::/64")},
-		Hosts:   map[string][]netip.Addr{"host.docker.internal": {addr("127.1.0.254")}}})
+		Subnets: []netip.Prefix{netip.MustParsePrefix("127.1.0.0/16"), netip.MustParsePrefix("fd00::/64")}})
 	const a, aaaa, ptr = dns.TypeA, dns.TypeAAAA, dns.TypePTR
 	for _, c := range []struct {
 		from, name string
@@ -217,7 +218,7 @@ func TestNames(t *testing.T) {
 		{"127.1.0.2", "db", a, "NOERROR", []string{"127.1.0.2"}}, // of two networks the first
 		{"127.1.0.2", "db.blue", a, "NOERROR", []string{"127.2.0.2"}},
 		{"127.1.0.2", "host.docker.internal", a, "NOERROR", []string{"127.1.0.254"}},
-		{"127.2.0.1", "host.docker.internal", a, "NXDOMAIN", nil}, // of another network
+		{"127.2.0.1", "host.docker.internal", a, "NXDOMAIN", nil}, // of another container
 		{"127.1.0.2", "localhost", a, "NOERROR", []string{"127.0.0.1"}},
 		{"127.1.0.2", "1.0.1.127.in-addr.arpa", ptr, "NOERROR", []string{"web.red."}},
 		{"127.1.0.2", "1.0.1.127.in-addr.arpa", a, "NOERROR", nil},

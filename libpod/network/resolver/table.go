@@ -18,18 +18,17 @@ type Network struct {
 	Domains  []string       // search domains below which the names stand as well, such as dns.podman; never asked upstream
 	// Servers are asked in place of the host's, for containers without servers of their own.
 	Servers []netip.AddrPort
-	// Hosts are further names, such as host.docker.internal, for all its containers.
-	Hosts map[string][]netip.Addr
 }
 
 // Container is what the server knows of a container.
 type Container struct {
 	ID        string
 	Name      string
-	Endpoints []Endpoint        // in the order in which networks are searched
-	Servers   []netip.AddrPort  // asked in place of the networks' and the host's
-	Links     map[string]string // names that only this container uses, to a name of another one
-	Policy    Policy            // nil: it may learn every name
+	Endpoints []Endpoint              // in the order in which networks are searched
+	Servers   []netip.AddrPort        // asked in place of the networks' and the host's
+	Links     map[string]string       // names that only this container uses, to a name of another one
+	Hosts     map[string][]netip.Addr // names that only this container uses, as host.docker.internal
+	Policy    Policy                  // nil: it may learn every name
 }
 
 // Endpoint is a container's place on a network.
@@ -54,7 +53,6 @@ type table struct {
 type zone struct {
 	Network
 	suffixes []string // that may stand behind a name, "" first
-	hosts    map[string][]netip.Addr
 	names    map[string]*record
 	owner    map[netip.Addr]string // name of the container that has an address
 }
@@ -73,6 +71,7 @@ type holder struct {
 type container struct {
 	Container
 	links map[string]string
+	hosts map[string][]netip.Addr
 	load  *load
 }
 
@@ -88,7 +87,7 @@ func canonical(name string) string {
 }
 
 func (t *table) setNetwork(n Network) {
-	z := &zone{Network: n, hosts: map[string][]netip.Addr{}, suffixes: []string{""}}
+	z := &zone{Network: n, suffixes: []string{""}}
 	z.Domains = make([]string, len(n.Domains))
 	network := "." + canonical(n.Name)
 	for i, d := range n.Domains {
@@ -96,9 +95,6 @@ func (t *table) setNetwork(n Network) {
 		z.suffixes = append(z.suffixes, "."+z.Domains[i], network+"."+z.Domains[i])
 	}
 	z.suffixes = append(z.suffixes, network)
-	for name, addresses := range n.Hosts {
-		z.hosts[canonical(name)] = unmapped(addresses)
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := t.networks[n.Name]; old != nil {
@@ -119,10 +115,13 @@ func (t *table) removeNetwork(name string) {
 }
 
 func (t *table) setContainer(config Container) error {
-	c := &container{Container: config, links: map[string]string{}, load: newLoad(maxWaitingPerOne, maxResolvingPerOne)}
+	c := &container{Container: config, links: map[string]string{}, hosts: map[string][]netip.Addr{}, load: newLoad(maxWaitingPerOne, maxResolvingPerOne)}
 	c.Endpoints = slices.Clone(config.Endpoints)
 	for name, target := range config.Links {
 		c.links[canonical(name)] = canonical(target)
+	}
+	for name, addresses := range config.Hosts {
+		c.hosts[canonical(name)] = unmapped(addresses)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/proa-containers/proa/libpod/network"
+	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/network/resolver"
 )
 
@@ -87,6 +88,12 @@ func (s *server) zone(n *served) resolver.Network {
 // introduce makes a container known by its names on the networks that it is on.
 func (s *server) introduce(c *container) error {
 	r := resolver.Container{ID: c.ID, Name: c.Names.Name, Links: c.Names.Links}
+	if host := s.host(c); len(host) > 0 {
+		r.Hosts = map[string][]netip.Addr{}
+		for _, name := range netd.HostNames {
+			r.Hosts[name] = host
+		}
+	}
 	for _, a := range c.DNS {
 		r.Servers = append(r.Servers, netip.AddrPortFrom(a, dnsPort))
 	}
