@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -44,15 +45,55 @@ func (c *container) hasWayOut() bool {
 
 // host are the addresses by which containers reach the host.
 func (s *server) host(c *container) []netip.Addr {
-	if !c.hasWayOut() {
+	for _, n := range c.nets {
+		if !n.Internal {
+			return s.hostFrom(n)
+		}
+	}
+	return nil
+}
+
+// hostFrom are the addresses by which the containers of a network reach the host.
+func (s *server) hostFrom(n *served) (out []netip.Addr) {
+	if n.Internal {
 		return nil
 	}
-	if s.ns.Own() {
-		if s.uplink == nil {
-			return nil
+	if !s.ns.Own() {
+		for _, gw := range n.bridge.Gateways {
+			out = append(out, gw.Addr())
 		}
-		info, _ := s.uplink.Info()
-		return info.Gateways
+		return out
 	}
-	return c.Leases[0].Gateways
+	if s.uplink == nil {
+		return nil
+	}
+	if _, err := s.uplink.Info(); err != nil {
+		return nil
+	}
+	return outward()
+}
+
+// outward are the addresses that the host calls others from: its services that listen beyond its loopback are there. Those
+// of the loopback alone are closed to containers.
+func outward() (out []netip.Addr) {
+	for _, beyond := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // of nobody (RFC 5737, RFC 3849), and nothing is sent
+		if c, err := net.Dial("udp", beyond); err == nil {
+			out = append(out, c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap())
+			c.Close()
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	all, _ := net.InterfaceAddrs() // without a route to everywhere
+	var v4, v6 bool
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Addr().Is4() && v4 || p.Addr().Is6() && v6 {
+			continue
+		}
+		v4, v6 = v4 || p.Addr().Is4(), v6 || p.Addr().Is6()
+		out = append(out, p.Addr())
+	}
+	return out
 }
