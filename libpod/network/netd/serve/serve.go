@@ -44,9 +44,10 @@ type server struct {
 	ns            *link.Namespace
 	lock, end     *os.File // held open: with them go the locks, see open and close
 
-	names  *resolver.Server
-	ports  *port.Ports
-	source sync.Once // of keepSource
+	names   *resolver.Server
+	ports   *port.Ports
+	source  sync.Once // of keepSource
+	outward hostAddresses
 
 	mu         sync.Mutex
 	networks   map[string]*served    // by name

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/proa-containers/proa/libpod/network/netd"
@@ -70,7 +71,23 @@ func (s *server) hostFrom(n *served) (out []netip.Addr) {
 	if _, err := s.uplink.Info(); err != nil {
 		return nil
 	}
-	return outward()
+	return s.outward.get()
+}
+
+// hostAddresses are outward's, looked up once a second at most.
+type hostAddresses struct {
+	mu   sync.Mutex
+	at   time.Time
+	list []netip.Addr
+}
+
+func (h *hostAddresses) get() []netip.Addr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) > time.Second {
+		h.list, h.at = outward(), time.Now()
+	}
+	return h.list
 }
 
 // outward are the addresses that the host calls others from: its services that listen beyond its loopback are there. Those
