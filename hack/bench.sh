@@ -75,7 +75,7 @@ docker_too() { # only where a daemon answers
 }
 with_docker() { local d; d=$(docker_too "$@"); [[ -z $d ]] || echo "$d"; }
 
-for part in ${PARTS:-life files runtime pull many health}; do
+for part in ${PARTS:-life files runtime pull push many health}; do
     . "${0%/*}/bench/$part.sh"
 done
 

@@ -144,10 +144,13 @@ func (e *Engine) clearRun(c *Container) error {
 
 // abandoned removes a container that was to go when it ended and never ran: the command that made it was killed.
 func (e *Engine) abandoned(c *Container, st Status) error {
-	if !c.AutoRemove && st.State == Created && st.MonitorPID == 0 {
+	if st.State == Created && st.MonitorPID != 0 {
+		return e.wakeUnstarted(c)
+	}
+	if !c.AutoRemove && st.State == Created {
 		return e.clearUnstarted(c)
 	}
-	if !c.AutoRemove || c.Standing || st.State != Created || st.MonitorPID != 0 {
+	if !c.AutoRemove || c.Standing || st.State != Created {
 		return nil
 	}
 	unlock, err := e.tryLock(c.ID)
@@ -164,6 +167,18 @@ func (e *Engine) abandoned(c *Container, st Status) error {
 		return nil
 	}
 	return e.destroy(c)
+}
+
+// wakeUnstarted lets the monitor of a container go on that was stopped before that ran: it ends when it finds that its starter
+// has gone.
+func (e *Engine) wakeUnstarted(c *Container) error {
+	unlock, err := e.tryLock(c.ID)
+	if err != nil || unlock == nil {
+		return err // the starter lives, and guards it
+	}
+	defer unlock()
+	e.wake(c.ID)
+	return nil
 }
 
 // goneMark is before the id in the name of a run directory that is being removed.

@@ -69,9 +69,7 @@ func (e *Engine) Start(ctx context.Context, c *Container, o StartOptions) (*moni
 func (e *Engine) startLocked(ctx context.Context, c *Container, o StartOptions) (*monitor.Conn, error) {
 	switch st := e.Status(c); st.State {
 	case Created:
-		if st.MonitorPID == 0 {
-			e.endInit(c.ID)
-		}
+		e.retire(c.ID) // whose starter was killed
 	case Running, Paused, Restarting:
 		return nil, &WrongStateError{c.Name, st.State, "is running already"}
 	case Initialized:

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/storage/pkg/stringid"
+	"golang.org/x/sys/unix"
 )
 
 // Draft is a layer that an image is about to be made of. It goes with Close, or, when its process is killed, with the
@@ -20,19 +22,82 @@ type Draft struct {
 	journal *os.File
 }
 
-// NewDraft adds a layer on top of parent from an uncompressed tar stream.
+// NewDraft adds a layer on top of parent from an uncompressed tar stream. The layer is named as the library names those
+// it pulls, so that every tool can pull an image again that was made here: the name is known at the end of the stream
+// alone, which waits in a nameless file until then.
 func (s *Store) NewDraft(parent string, tar io.Reader) (*Draft, error) {
-	id := stringid.GenerateRandomID()
-	journal, err := openJournal(s.drafts(), id)
+	if err := os.MkdirAll(s.drafts(), 0o700); err != nil {
+		return nil, fmt.Errorf("make a layer: %w", err)
+	}
+	spool, sum, err := s.spool(tar)
+	if err != nil {
+		return nil, fmt.Errorf("make a layer: %w", err)
+	}
+	defer spool.Close()
+	d, err := s.newDraft(ChainID(parent, sum), parent, spool)
+	if !errors.Is(err, ErrExists) {
+		return d, err
+	}
+	// The same content is there already, or is just being made: perhaps to go again, so it is no layer to build on.
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("make a layer: %w", err)
+	}
+	return s.newDraft(stringid.GenerateRandomID(), parent, spool)
+}
+
+// spool puts a stream into a nameless file, at whose beginning it returns it, and tells its digest.
+func (s *Store) spool(tar io.Reader) (*os.File, digest.Digest, error) {
+	f, err := os.CreateTemp(s.drafts(), "spool-") // swept like a journal, should its process be killed before the next line
+	if err != nil {
+		return nil, "", err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	sum := digest.Canonical.Digester()
+	_, err = io.Copy(io.MultiWriter(f, sum.Hash()), tar)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	return f, sum.Digest(), nil
+}
+
+// newDraft is ErrExists when there is a layer of that id, or a draft of one.
+func (s *Store) newDraft(id, parent string, tar io.Reader) (*Draft, error) {
+	if s.lib.Exists(id) {
+		return nil, ErrExists
+	}
+	journal, err := os.OpenFile(filepath.Join(s.drafts(), id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil, ErrExists
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make a layer: %w", err)
 	}
 	d := &Draft{Layer: Layer{ID: id}, store: s, journal: journal}
-	if d.Layer, err = s.PutLayer(id, parent, tar); err != nil {
+	if err := unix.Flock(int(journal.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a layer: lock its journal: %w", err), d.Close())
+	}
+	d.Layer, err = s.PutLayer(id, parent, tar)
+	if errors.Is(err, ErrExists) { // another tool was faster: the layer is its own
+		return nil, errors.Join(err, os.Remove(journal.Name()), journal.Close())
+	}
+	if err != nil {
 		d.ID = id
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// ChainID is the id that the library gives to a layer it pulls, from that of the layer beneath it.
+func ChainID(parent string, diffID digest.Digest) string {
+	if parent == "" {
+		return diffID.Encoded()
+	}
+	return digest.Canonical.FromString(parent + "+" + diffID.Encoded()).Encoded()
 }
 
 // CreateImage makes an image of the layer. A name that another image has is taken from it.

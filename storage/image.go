@@ -162,6 +162,15 @@ func (s *Store) CreateImage(n NewImage) (Image, error) {
 	return newImage(i), nil
 }
 
+// AddManifest records another manifest that an image is known by.
+func (s *Store) AddManifest(id string, sum digest.Digest, manifest []byte) error {
+	digestOf := func([]byte) (digest.Digest, error) { return sum, nil }
+	if err := s.lib.SetImageBigData(id, cs.ImageDigestManifestBigDataNamePrefix+"-"+sum.String(), manifest, digestOf); err != nil {
+		return fmt.Errorf("record a manifest of image %q: %w", id, translate(err))
+	}
+	return nil
+}
+
 // DeleteLayer removes a layer. ErrInUse when another layer, an image or a container stands on it.
 func (s *Store) DeleteLayer(id string) error {
 	if err := s.lib.DeleteLayer(id); err != nil {

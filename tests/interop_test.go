@@ -66,6 +66,17 @@ func TestInterop(t *testing.T) {
 		t.Error("buildah still lists what proa removed")
 	}
 
+	// What was made and pushed here can be pulled again into the same store, by every tool.
+	made := containerName(t)
+	e.Proa("run", "--network=none", "--name", made, reg.Ref("proa:1"), "sh", "-c", "echo made > /srv/text").OK(t)
+	e.Proa("commit", "-q", made, reg.Ref("made:1")).OK(t)
+	e.Proa("rm", made).OK(t)
+	push(e, "-q", reg.Ref("made:1")).OK(t)
+	podman("pull", "-q", "--tls-verify=false", reg.Ref("made:1")).OK(t)
+	pull(e, "-q", reg.Ref("made:1")).OK(t)
+	equal(t, "proa runs what podman pulled again", e.Proa("run", "--rm", "--network=none", reg.Ref("made:1"), "cat", "/srv/text").OK(t).Out(), "made")
+	e.Proa("rmi", reg.Ref("made:1")).OK(t)
+
 	// A container's layer is taken: no other tool may remove its image under it.
 	name := containerName(t)
 	e.Proa("run", "-d", "--network=none", "--name", name, reg.Ref("proa:1"), "sleep", "1000").OK(t)

@@ -78,7 +78,7 @@ func TestPullArchitecture(t *testing.T) {
 func TestPullCredentials(t *testing.T) {
 	reg, e := harness.StartRegistry(t, "mia", "s3cret"), env.Fresh(t)
 	reg.Push(t, "private:1", baseImage(t))
-	refusedPull(t, e, pull(e, "-q", reg.Ref("private:1")), reg.Addr, "refuses access", "docker login "+reg.Addr)
+	refusedPull(t, e, pull(e, "-q", reg.Ref("private:1")), reg.Addr, "refuses access", "proa login "+reg.Addr)
 	refusedPull(t, e, pull(e, "-q", "--creds", "mia:wrong", reg.Ref("private:1")), reg.Addr, "--creds")
 	refusedPull(t, e, pull(e, "-q", "--creds", ":", reg.Ref("private:1")), "USER:PASSWORD")
 	auth := func(password string) string {

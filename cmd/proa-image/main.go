@@ -1,6 +1,7 @@
 // Package main is proa-image: it moves images between the store and registries or archives. It holds everything that
 // links image transport, so that proa's own commands start without it. proa executes it inside the user's namespace,
-// with the words of its own command line; only the ids of images go to standard output, the last line is the last one's.
+// with the words of its own command line; login and logout
+// outside it.
 package main
 
 import (
@@ -57,7 +58,7 @@ func newApp(a *app) *cli.App {
 			&cli.StringFlag{Name: "root", Usage: "where images are, in place of storage.conf's graphroot"},
 			&cli.StringFlag{Name: "runroot", Usage: "in place of storage.conf's runroot"},
 		},
-		Commands:                  []*cli.Command{newPull(a), newLoad(a), manual.New()},
+		Commands:                  []*cli.Command{newPull(a), newPush(a), newLoad(a), newSave(a), newImport(a), newLogin(a), newLogout(a), manual.New()},
 		Writer:                    a.out,
 		ErrWriter:                 a.err,
 		DisableSliceFlagSeparator: true,
@@ -82,6 +83,7 @@ func main() {
 	// Several layers at once keep megabytes of buffers alive, and little else is allocated: collecting more often takes a
 	// seventh off the peak.
 	debug.SetGCPercent(25)
+	usersRuntimeDir()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up; the next transfer does that then
 	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
@@ -90,5 +92,15 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "proa:", err)
 		os.Exit(125)
+	}
+}
+
+// usersRuntimeDir sets XDG_RUNTIME_DIR where it is unset and a login has made the directory: that is where other tools,
+// which do the same, have auth.json.
+func usersRuntimeDir() {
+	uid := rootless.OuterUID()
+	dir := fmt.Sprintf("/run/user/%d", uid)
+	if _, err := os.Stat(dir); os.Getenv("XDG_RUNTIME_DIR") == "" && uid != 0 && err == nil {
+		_ = os.Setenv("XDG_RUNTIME_DIR", dir)
 	}
 }

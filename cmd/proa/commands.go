@@ -10,9 +10,8 @@ func commands(a *app) []*cli.Command {
 	return []*cli.Command{
 		newImageCommand(a),
 		newImagesCommand(a),
-		newLoadCommand(a),
-		newPullCommand(a),
-		newRmiCommand(a),
+		newHistoryCommand(a), newImportCommand(a), newLoadCommand(a), newLoginCommand(), newLogoutCommand(), newPullCommand(a), newPushCommand(a),
+		newRmiCommand(a), newSaveCommand(a), newTagCommand(a), newUntagCommand(a),
 		newRunCommand(a), newCreateCommand(a), newStartCommand(a), newRestartCommand(a), newAttachCommand(a),
 		newPauseCommand(a), newUnpauseCommand(a), newRenameCommand(a), newExecCommand(a), newDebugCommand(a), newLogsCommand(a), newStopCommand(a),
 		newKillCommand(a), newRmCommand(a), newWaitCommand(a), newUpdateCommand(a),

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/proa-containers/proa/internal/outfile"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 )
@@ -42,29 +43,5 @@ func runExport(a *app, c *cli.Context) error {
 	if name == "" {
 		return interruptible(c.Context, func() error { return write(a.out) })
 	}
-	return interruptible(c.Context, func() error { return writeFile(name, write) })
-}
-
-// writeFile fills a file that only has its name when it is whole. What is there and no regular file is written to.
-func writeFile(name string, fill func(io.Writer) error) error {
-	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return fmt.Errorf("writing the archive: %w", err)
-		}
-		return errors.Join(fill(f), f.Close())
-	}
-	tmp := fmt.Sprintf("%s.part-%d", name, os.Getpid())
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing the archive: %w", err)
-	}
-	err = errors.Join(fill(f), f.Close())
-	if err == nil {
-		err = os.Rename(tmp, name)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
+	return interruptible(c.Context, func() error { return outfile.Write(name, 0o600, write) })
 }

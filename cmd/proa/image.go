@@ -29,7 +29,9 @@ func newImageCommand(a *app) *cli.Command {
 		Name:  "image",
 		Usage: "manage images",
 		Subcommands: []*cli.Command{
-			newImageExistsCommand(a), newImageInspectCommand(a), list, newLoadCommand(a), newPullCommand(a), rm,
+			newImageExistsCommand(a), newHistoryCommand(a), newImportCommand(a), newImageInspectCommand(a), list, newLoadCommand(a),
+			newImagePruneCommand(a), newPullCommand(a), newPushCommand(a), rm, newSaveCommand(a), newTagCommand(a),
+			newImageTreeCommand(a), newUntagCommand(a),
 		},
 	}
 }
@@ -64,7 +66,7 @@ func newImageInspectCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "Go `TEMPLATE` for each image"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: objectErrors(func(c *cli.Context) error {
 			if c.NArg() == 0 {
 				return errors.New("image inspect takes at least one image")
 			}
@@ -90,7 +92,7 @@ func newImageInspectCommand(a *app) *cli.Command {
 				errs = append(errs, err)
 			}
 			return errors.Join(errs...)
-		},
+		}),
 	}
 }
 
@@ -104,7 +106,7 @@ func printInspected(a *app, t *rowTemplate, found []*image.Inspected) error {
 		return err
 	}
 	for _, i := range found {
-		if err := t.print(a.out, i); err != nil {
+		if err := printEither(a, t, i); err != nil {
 			return err
 		}
 	}

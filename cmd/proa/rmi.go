@@ -22,7 +22,7 @@ func newRmiCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "ignore", Aliases: []string{"i"}, Usage: "do not complain of missing ones"},
 			&cli.BoolFlag{Name: "no-prune", Usage: "leave nameless parent images"},
 		},
-		Action: func(c *cli.Context) error {
+		Action: objectErrors(func(c *cli.Context) error {
 			all := c.Bool("all")
 			switch {
 			case all && c.NArg() > 0:
@@ -53,7 +53,7 @@ func newRmiCommand(a *app) *cli.Command {
 				}
 			}
 			return errors.Join(errs...)
-		},
+		}),
 	}
 }
 

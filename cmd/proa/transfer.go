@@ -11,8 +11,14 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// newTransferCommand is a command that proa-image carries out. It has the flags too, so all words are handed over.
+// newTransferCommand is a command that proa-image carries out, with the store. It has the flags too, so all words are
+// handed over.
 func newTransferCommand(a *app, name, usage, args string) *cli.Command {
+	return newOutsideCommand(name, usage, args, func() error { _, err := a.enter(); return err })
+}
+
+// newOutsideCommand is one that proa-image carries out after enter.
+func newOutsideCommand(name, usage, args string, enter func() error) *cli.Command {
 	return &cli.Command{
 		Name:            name,
 		Usage:           usage,
@@ -23,7 +29,7 @@ func newTransferCommand(a *app, name, usage, args string) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := a.enter(); err != nil {
+			if err := enter(); err != nil {
 				return err
 			}
 			argv := append([]string{"proa-image", name}, c.Args().Slice()...)
@@ -42,4 +48,26 @@ func newPullCommand(a *app) *cli.Command {
 
 func newLoadCommand(a *app) *cli.Command {
 	return newTransferCommand(a, "load", "bring the images of a docker-archive or oci-archive into the store", "[-i FILE]")
+}
+
+func newPushCommand(a *app) *cli.Command {
+	return newTransferCommand(a, "push", "send an image to a registry", "[flags] IMAGE [DESTINATION]")
+}
+
+func newSaveCommand(a *app) *cli.Command {
+	return newTransferCommand(a, "save", "write images to an archive or a directory", "[-o FILE] IMAGE [IMAGE...]")
+}
+
+func newImportCommand(a *app) *cli.Command {
+	return newTransferCommand(a, "import", "make an image of a root file system's tar archive", "FILE|URL|- [[REGISTRY/]REPOSITORY[:TAG]]")
+}
+
+// Credentials need no store, and their helpers have to run as the user they belong to.
+
+func newLoginCommand() *cli.Command {
+	return newOutsideCommand("login", "try credentials on a registry and keep them", "[REGISTRY]", func() error { return nil })
+}
+
+func newLogoutCommand() *cli.Command {
+	return newOutsideCommand("logout", "forget the credentials for a registry", "[REGISTRY]", func() error { return nil })
 }

@@ -2,10 +2,9 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"os"
 
+	"github.com/proa-containers/proa/internal/outfile"
 	"github.com/proa-containers/proa/storage"
 	"github.com/urfave/cli/v2"
 )
@@ -47,29 +46,5 @@ func runVolumeExport(a *app, c *cli.Context) error {
 	if file == "" || file == "-" {
 		return storage.PackTree(dir, a.out)
 	}
-	return writeWhole(file, func(w io.Writer) error { return storage.PackTree(dir, w) })
-}
-
-// writeWhole writes a file under another name first: it is there whole or, as before, not.
-func writeWhole(path string, write func(io.Writer) error) error {
-	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() { // a pipe or a device
-		f, err := os.OpenFile(path, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		return errors.Join(write(f), f.Close())
-	}
-	part := fmt.Sprintf("%s.part-%d", path, os.Getpid())
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(f), f.Close())
-	if err == nil {
-		err = os.Rename(part, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(part))
-	}
-	return nil
+	return outfile.Write(file, 0o644, func(w io.Writer) error { return storage.PackTree(dir, w) })
 }

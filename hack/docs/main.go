@@ -88,20 +88,25 @@ func describe(bin string) (manual.Command, error) {
 	if err != nil {
 		return proa, err
 	}
-	var fill func(list []manual.Command)
-	fill = func(list []manual.Command) {
-		for i := range list {
-			for _, c := range image.Commands {
-				if c.Name == list[i].Name && len(list[i].Options) == 0 && len(list[i].Commands) == 0 {
-					list[i].Options = c.Options
-					list[i].Args = strings.TrimSpace(c.Args)
-				}
-			}
-			fill(list[i].Commands)
+	fill(proa.Commands, image.Commands)
+	for i := range proa.Commands {
+		if proa.Commands[i].Name == "image" {
+			fill(proa.Commands[i].Commands, image.Commands)
 		}
 	}
-	fill(proa.Commands)
 	return proa, nil
+}
+
+// fill gives the commands of list that another program carries out what that one says of them.
+func fill(list, other []manual.Command) {
+	for i := range list {
+		for _, c := range other {
+			if c.Name == list[i].Name && len(list[i].Options) == 0 && len(list[i].Commands) == 0 {
+				list[i].Options = c.Options
+				list[i].Args = strings.TrimSpace(c.Args)
+			}
+		}
+	}
 }
 
 // node is a command with its whole name, as "proa image ls".

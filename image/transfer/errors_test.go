@@ -22,7 +22,7 @@ func TestExplain(t *testing.T) {
 		`Get "https://127.0.0.1:5000/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority`:                ErrTLS,
 		`Get "https://127.0.0.1:5000/v2/": remote error: tls: handshake failure`:                                                            ErrTLS,
 	} {
-		if err := explain(t.Context(), errors.New(text), name, Access{}, s); !errors.Is(err, want) {
+		if err := pullTask(name, Access{}, s).explain(t.Context(), errors.New(text)); !errors.Is(err, want) {
 			t.Errorf("%q was explained as %q, want %q", text, err, want)
 		}
 	}

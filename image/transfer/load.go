@@ -46,7 +46,7 @@ func Load(ctx context.Context, s *storage.Store, in io.Reader, name string, out 
 
 func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	if ctx.Err() != nil {
-		return ErrInterrupted
+		return fmt.Errorf("%w, nothing was kept", ErrInterrupted)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: it ends too early; make or copy the archive again (%w)", ErrCorrupt, oneLine{err})
@@ -54,7 +54,7 @@ func explainLoad(ctx context.Context, err error, s *storage.Store) error {
 	if errors.Is(err, ErrArchive) || errors.Is(err, ErrConfig) {
 		return err
 	}
-	if r, ok := match(err, remedies(s, "the registry", "")); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
+	if r, ok := match(err, task{store: s}.remedies()); ok && (errors.Is(r.kind, ErrNoSpace) || errors.Is(r.kind, ErrCorrupt)) {
 		if errors.Is(r.kind, ErrCorrupt) {
 			r.text = "nothing was kept; make or copy the archive again"
 		}

@@ -16,13 +16,14 @@ type progress struct {
 	events   chan types.ProgressProperties
 	interval time.Duration
 	out      Output
+	doing    string // as in "pulling"
 	done     sync.WaitGroup
 	bars     *mpb.Progress
 	layers   map[digest.Digest]*mpb.Bar
 }
 
-func startProgress(out Output) *progress {
-	p := &progress{out: out, layers: map[digest.Digest]*mpb.Bar{}}
+func startProgress(out Output, doing string) *progress {
+	p := &progress{out: out, doing: doing, layers: map[digest.Digest]*mpb.Bar{}}
 	if out.Writer == nil {
 		return p
 	}
@@ -70,7 +71,7 @@ func short(b types.BlobInfo) string {
 func (p *progress) print(e types.ProgressProperties) {
 	switch e.Event {
 	case types.ProgressEventNewArtifact:
-		p.out.printf("%s: pulling %s", short(e.Artifact), size(e.Artifact.Size))
+		p.out.printf("%s: %s %s", short(e.Artifact), p.doing, size(e.Artifact.Size))
 	case types.ProgressEventDone:
 		p.out.printf("%s: done", short(e.Artifact))
 	case types.ProgressEventSkipped:

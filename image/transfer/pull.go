@@ -82,12 +82,15 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 	}
 	if o.AllTags {
 		if names, err = allTags(ctx, sys, names[0], ref); err != nil {
-			return nil, explain(ctx, err, names[0], o.Access, s)
+			return nil, pullTask(names[0], o.Access, s).explain(ctx, err)
 		}
 	}
+	restoreBlobInfo(ctx, s)
 	ids, err := pullNames(ctx, w, sys, names, local, o)
 	if err != nil {
 		w.Undo()
+	} else {
+		keepBlobInfo(ctx, w)
 	}
 	return ids, err
 }
@@ -118,7 +121,7 @@ func pullNames(ctx context.Context, w *storage.Transfer, sys *types.SystemContex
 			}
 			continue
 		}
-		errs = append(errs, explain(ctx, err, name, o.Access, w.Store))
+		errs = append(errs, pullTask(name, o.Access, w.Store).explain(ctx, err))
 		if o.AllTags || ctx.Err() != nil {
 			return nil, errs[len(errs)-1]
 		}

@@ -1,4 +1,5 @@
-// Package transfer moves images between the store and registries or archives: pull and load. It links go.podman.io/image
+// Package transfer moves images between the store and registries or archives: pull, push, load, save and import; and it
+// logs in to registries. It links go.podman.io/image
 // and all its transports, so only proa-image imports it; names and the store's records are package image's. It runs as
 // root or as uid 0 of the user's namespace, and reads the ecosystem's configuration: registries.conf, policy.json,
 // registries.d, certs.d, auth.json, docker's config.json.
@@ -91,17 +92,19 @@ func (o Output) printf(format string, args ...any) {
 }
 
 func systemContext(s *storage.Store, a Access, p Platform, tmp string) (*types.SystemContext, error) {
-	sys := &types.SystemContext{
-		AuthFilePath:            a.AuthFile,
-		DockerCertPath:          a.CertDir,
-		DockerRegistryUserAgent: "proa",
-		OSChoice:                p.OS,
-		ArchitectureChoice:      p.Arch,
-		VariantChoice:           p.Variant,
-		BigFilesTemporaryDir:    tmp,
-		// It only saves time, and at its usual place every blob costs it several fsyncs.
-		BlobInfoCacheDir: filepath.Join(s.RunRoot(), "proa-blob-info"),
+	sys, err := a.systemContext()
+	if err != nil {
+		return nil, err
 	}
+	sys.OSChoice, sys.ArchitectureChoice, sys.VariantChoice = p.OS, p.Arch, p.Variant
+	sys.BigFilesTemporaryDir = tmp
+	sys.BlobInfoCacheDir = blobInfoDir(s)
+	return sys, nil
+}
+
+// systemContext has what reaching a registry takes.
+func (a Access) systemContext() (*types.SystemContext, error) {
+	sys := &types.SystemContext{AuthFilePath: a.AuthFile, DockerCertPath: a.CertDir, DockerRegistryUserAgent: "proa"}
 	if a.TLSVerify != nil {
 		sys.DockerInsecureSkipTLSVerify = types.NewOptionalBool(!*a.TLSVerify)
 	}
@@ -187,6 +190,9 @@ func copyImage(ctx context.Context, w *storage.Transfer, sys *types.SystemContex
 		return "", errors.Join(err, src.source.Close())
 	}
 	defer func() { _ = policy.Destroy() }()
+	if id, err := adopt(ctx, w.Store, sys, policy, src.source, name); id != "" || err != nil {
+		return id, errors.Join(err, src.source.Close())
+	}
 	blobs, err := layerBlobs(ctx, sys, src.source)
 	if err == nil {
 		err = w.Expect(blobs)
@@ -199,7 +205,7 @@ func copyImage(ctx context.Context, w *storage.Transfer, sys *types.SystemContex
 		return "", errors.Join(fmt.Errorf("name image in storage: %w", err), src.source.Close())
 	}
 	var resolved types.ImageReference
-	progress := startProgress(out)
+	progress := startProgress(out, "pulling")
 	_, err = copy.Image(ctx, policy, dest, src, &copy.Options{
 		SourceCtx:               sys,
 		DestinationCtx:          sys,

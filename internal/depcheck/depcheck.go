@@ -21,8 +21,8 @@ type Layer struct {
 
 // Layers is the import table: cmd -> libpod -> {image -> storage, oci}.
 var layers = []Layer{
-	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line may use every package below it"},
-	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual"}, "the command line of what links image transport"},
+	{"cmd/proa", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual", "internal/outfile"}, "the command line may use every package below it"},
+	{"cmd/proa-image", []string{"libpod", "image", "storage", "oci", "internal/argv", "internal/manual", "internal/outfile"}, "the command line of what links image transport"},
 	{"cmd/proa-netd", []string{"libpod/network", "oci/monitor"}, "the holder of networks knows no engine and no store"},
 	{"cmd/proa-runtime", []string{"libpod/initbin", "libpod/rootless", "oci", "internal/argv", "internal/manual"}, "the OCI runtime knows no engine and no store"},
 	{"cmd/proa-init", []string{"oci", "libpod/rootless/pause"}, "init stays tiny: what performs a plan, monitors it, or pauses"},
@@ -40,6 +40,7 @@ var layers = []Layer{
 	{"internal", nil, "rules and their tests"},
 	{"internal/netlab", nil, "networks for tests alone"},
 	{"internal/argv", nil, "the command line's words alone"},
+	{"internal/outfile", nil, "files alone"},
 	{"internal/manual", nil, "the command tree alone"},
 	{"tests", nil, "end-to-end tests drive built binaries and may not call what they test"},
 	{"hack", []string{"cmd", "libpod", "image", "storage", "oci", "internal/manual"}, "developers' programs"},

@@ -17,7 +17,7 @@ int proa_outer_uid = -1;
 int proa_outer_gid = -1;
 
 static const char *const outside[] = {
-	"doctor", "version", "--version", "-v", "help", "--help", "-h", "completion", NULL,
+	"doctor", "version", "--version", "-v", "help", "--help", "-h", "completion", "login", "logout", NULL,
 };
 
 static void die(const char *what)

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"testing"
 )
 
 // Env is the place the tests run proa in: one unprivileged user with a home and a runtime directory.
@@ -49,7 +50,7 @@ func New() (*Env, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if e.asRoot {
-		err = e.makeUser()
+		err = e.makeUser("proa-test-" + strconv.Itoa(os.Getpid()))
 	} else {
 		err = e.takeUser()
 	}
@@ -86,8 +87,8 @@ func (e *Env) install() error {
 	return nil
 }
 
-func (e *Env) makeUser() error {
-	e.Name = "proa-test-" + strconv.Itoa(os.Getpid())
+func (e *Env) makeUser(name string) error {
+	e.Name = name
 	if out, err := exec.Command("useradd", "-m", "-s", "/bin/sh", e.Name).CombinedOutput(); err != nil {
 		return fmt.Errorf("make the user %s: %w: %s", e.Name, err, out)
 	}
@@ -154,18 +155,37 @@ func (e *Env) MkdirUser(path string, mode os.FileMode) error {
 func (e *Env) Close() error {
 	var errs []error
 	if e.asRoot && e.UID != 0 {
-		errs = append(errs, e.killAll(func(Process) bool { return true }))
-		errs = append(errs, e.endSession(), os.RemoveAll(e.Runtime))
-		if out, err := exec.Command("userdel", "-r", e.Name).CombinedOutput(); err != nil &&
-			!strings.Contains(string(out), "mail spool") {
-			errs = append(errs, fmt.Errorf("remove the user %s: %w: %s", e.Name, err, out))
-		}
+		errs = append(errs, e.removeUser())
 	} else if e.UID != 0 {
 		errs = append(errs, e.killOwned())
 		// Layers belong to subordinate ids: only the user namespace's root can remove them.
 		_ = exec.Command(filepath.Join(e.Prefix, "bin/proa"), "unshare", "rm", "-rf", e.Home).Run()
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.Dir))...)
+}
+
+func (e *Env) removeUser() error {
+	errs := []error{e.killAll(func(Process) bool { return true }), e.endSession(), os.RemoveAll(e.Runtime)}
+	if out, err := exec.Command("userdel", "-r", e.Name).CombinedOutput(); err != nil && !strings.Contains(string(out), "mail spool") {
+		errs = append(errs, fmt.Errorf("remove the user %s: %w: %s", e.Name, err, out))
+	}
+	return errors.Join(errs...)
+}
+
+// Neighbour is another unprivileged user, who is gone when the test ends. It skips the test unless it runs as root.
+func (e *Env) Neighbour(t testing.TB) *Env {
+	t.Helper()
+	Requires(t, "root")
+	n := &Env{Root: e.Root, Dir: e.Dir, Prefix: e.Prefix, asRoot: true}
+	if err := n.makeUser(e.Name + "-n"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := n.removeUser(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
 }
 
 func copyFile(from, to string, mode os.FileMode) error {
