@@ -64,7 +64,7 @@ func (e *Engine) Disconnect(c *Container, ref string) error {
 }
 
 // ReloadNetworks has netd make its rules in the kernel again.
-func (e *Engine) ReloadNetworks() error { return e.netd(nil).Reload() }
+func (e *Engine) ReloadNetworks() error { return e.netd().Reload() }
 
 // changeNetworks has change work on c's record, with its lock.
 func (e *Engine) changeNetworks(c *Container, change func() error) error {
@@ -108,7 +108,7 @@ func (e *Engine) changeRunning(c *Container, do func(*netd.Client, netd.Change, 
 	if err != nil {
 		return fmt.Errorf("opening the network namespace of container %q: %w", c.Name, err)
 	}
-	answer, err := do(e.netd(nil), ch, netns)
+	answer, err := do(e.netd(), ch, netns)
 	if err != nil {
 		return err
 	}

@@ -162,7 +162,7 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 		return err
 	}
 	if c.networked() && !netd.Lives(e.netdDir()) {
-		go e.netd(place).Revive() // beside the monitor's start; who dials waits for it
+		go e.netd().Revive() // beside the monitor's start; who dials waits for it
 	}
 	if w.m, err = e.startMonitor(ctx, c.Log.Driver == "passthrough", place); err != nil {
 		return err
@@ -179,7 +179,7 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 	if err := w.m.conceive(c, w.cgroup); err != nil || !c.networked() {
 		return err
 	}
-	w.nets, err = e.plug(c, w.m, place)
+	w.nets, err = e.plug(c, w.m)
 	return err
 }
 

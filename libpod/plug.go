@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,13 +11,13 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/proa-containers/proa/libpod/cgroup"
 	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/launch"
 	"github.com/proa-containers/proa/oci/monitor"
+	"github.com/proa-containers/proa/oci/spec"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,17 +33,23 @@ func (c *Container) pinned() bool {
 
 func (e *Engine) netdDir() string { return filepath.Join(e.paths.RunDir, "netd") }
 
-// netd is the client of this user's proa-netd, which it starts in the monitors' cgroup place when there is none.
-func (e *Engine) netd(place *cgroup.Place) *netd.Client {
-	return &netd.Client{Dir: e.netdDir(), Start: func(ready *os.File) error { return e.startNetd(ready, place) }}
-}
+// netd is the client of this user's proa-netd, which it starts when there is none.
+func (e *Engine) netd() *netd.Client { return &netd.Client{Dir: e.netdDir(), Start: e.startNetd} }
 
-func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
+// startNetd starts netd beside the monitors, in their cgroup: it outlives the session that it is started from.
+func (e *Engine) startNetd(ready *os.File) error {
+	ctx := context.Background() // who gives up waits for netd no less: others may need it
+	place, err := e.findPlace(ctx, spec.Resources{})
+	if err != nil {
+		return err
+	}
 	path, err := config.Program("proa-netd")
 	if err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(e.netdDir(), netd.LogFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	name := filepath.Join(e.netdDir(), netd.LogFile)
+	os.Rename(name, name+".old") // one that was killed may have said why
+	log, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -50,7 +57,7 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 	cmd := exec.Command(path, "--dir", e.netdDir(), fmt.Sprintf("--rootless=%v", rootless.Rootless()))
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{ready}
-	cmd.Dir, cmd.Env = "/", rootless.ChildEnv(os.Environ())
+	cmd.Dir, cmd.Env = "/", rootless.ChildEnv(runtimeEnv(os.Environ()))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if place != nil && place.Leaf != "" && !place.Attach {
 		leaf, err := os.OpenFile(place.Leaf, unix.O_DIRECTORY|os.O_RDONLY, 0)
@@ -63,12 +70,17 @@ func (e *Engine) startNetd(ready *os.File, place *cgroup.Place) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	if place != nil && place.Attach {
+		if err := place.Move(ctx, e.cgroupOptions(), cmd.Process.Pid); err != nil {
+			e.warn(err)
+		}
+	}
 	go cmd.Wait() // it may end before this process does
 	return nil
 }
 
 // plug asks netd for the networks of c, whose monitor is m. The answer is awaited with the session.
-func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*netd.Session, error) {
+func (e *Engine) plug(c *Container, m *monitorProcess) (*netd.Session, error) {
 	r := netd.Request{ID: c.ID, Name: c.Name, RunDir: e.runDir(c.ID), Attachments: c.Networks, Ports: c.Ports, Pin: c.pinned(), DNS: c.Names.Servers, Egress: c.Egress}
 	networks, err := e.Networks()
 	if err != nil {
@@ -95,7 +107,7 @@ func (e *Engine) plug(c *Container, m *monitorProcess, place *cgroup.Place) (*ne
 	if err != nil {
 		return nil, fmt.Errorf("opening the container's network namespace: %w", err)
 	}
-	return e.netd(place).Setup(r, netns)
+	return e.netd().Setup(r, netns)
 }
 
 // newNetNS makes a network namespace with its loopback interface raised.
@@ -176,5 +188,5 @@ func (e *Engine) healNetd() error {
 	if !netd.Orphaned(e.netdDir()) {
 		return nil
 	}
-	return e.netd(nil).Revive()
+	return e.netd().Revive()
 }

@@ -40,7 +40,7 @@ const (
 	SocketFile    = "socket"     //
 	NamespaceFile = "netns"      // the network namespace, mounted: it outlives a netd that was killed
 	PinsDir       = "pins"       // network namespaces of containers, mounted, see Request.Pin
-	LogFile       = "log"        // what netd had to complain about
+	LogFile       = "log"        // what netd had to complain about, the last one's in .old
 	RecordsDir    = "containers" // a JSON Record each, by the container's id
 )
 
