@@ -35,8 +35,18 @@ proa run -d --name b -p 8080:7000 %[3]s sh -c 'while :; do echo published | nc -
 echo "published $(ip netns exec outside sh -c 'for i in 1 2 3 4 5 6 7 8 9; do busybox nc -w 1 203.0.113.1 8080 </dev/null | grep . && exit; usleep 100000; done')"
 kill -9 $(proa-pid)
 proa ps >/dev/null
+proa network create other >/dev/null; proa run --rm --network other %[3]s true
+kill -9 $(proa-pid)
+proa ps >/dev/null
+proa network rm other >/dev/null
 echo "again $(ip netns exec outside sh -c 'for i in 1 2 3 4 5 6 7 8 9; do busybox nc -w 1 203.0.113.1 8080 </dev/null | grep . && exit; usleep 100000; done')"
 proa rm -f -t 0 a b >/dev/null
+ip link add podman77 type bridge
+proa network create --interface-name podman77 theirs >/dev/null 2>&1 && exit 1
+ip link del podman77
+proa network create --interface-name podman77 theirs >/dev/null; ip link add podman77 type bridge
+proa run --rm --network theirs %[3]s true 2>&1 | grep 'another program'
+ip link del podman77; proa network rm theirs >/dev/null
 for i in $(seq 100); do proa-pid >/dev/null || break; sleep 0.1; done
 after=$(ip -br link; nft list ruleset)
 [ "$before" = "$after" ] || { echo "left behind: $after" >&2; exit 1; }
@@ -47,7 +57,7 @@ echo clean`, filepath.Join(env.Prefix, "bin"), file, image)
 	tool := `proa-pid() { for p in /proc/[0-9]*; do tr '\0' ' ' 2>/dev/null < $p/cmdline | grep -q '^[^ ]*proa-netd --dir /run/proa/netd' && [ "$(readlink $p/ns/mnt)" = "$(readlink /proc/self/ns/mnt)" ] && { echo ${p#/proc/}; return 0; }; done; return 1; }
 `
 	r := env.RootCommand("unshare", "--mount", "--net", "--propagation", "private", "bash", "-c", tool+script).OK(t)
-	for _, want := range []string{"neighbour hello", "host hello", "out outside", "published published", "again published", "clean"} {
+	for _, want := range []string{"neighbour hello", "host hello", "out outside", "published published", "again published", "podman77", "clean"} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("%q is not in %q: %s", want, r.Stdout, r.Stderr)
 		}

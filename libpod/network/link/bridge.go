@@ -106,6 +106,12 @@ func (n *Namespace) Remove(name string) error {
 	return nil
 }
 
+// Has tells whether the namespace has an interface of that name.
+func (n *Namespace) Has(name string) bool {
+	_, err := n.nl.LinkByName(name)
+	return err == nil
+}
+
 // Bridges are the names of all bridges of the namespace.
 func (n *Namespace) Bridges() ([]string, error) {
 	links, err := n.nl.LinkList()

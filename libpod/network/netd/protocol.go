@@ -42,6 +42,7 @@ const (
 	PinsDir       = "pins"       // network namespaces of containers, mounted, see Request.Pin
 	LogFile       = "log"        // what netd had to complain about, the last one's in .old
 	RecordsDir    = "containers" // a JSON Record each, by the container's id
+	BridgesFile   = "bridges"    // in the host's namespace: the names of those made there, one a line
 )
 
 // The descriptors that netd is started with: FDReady gets an empty packet when it listens, or the reason why it does not.

@@ -42,6 +42,12 @@ func (s *server) use(n network.Network) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !s.ns.Own() && s.ns.Has(b.Name) && !slices.Contains(s.notedBridges(), b.Name) {
+		return nil, fmt.Errorf("network %q can't be set up: the host has an interface %q that another program made, as Podman for containers of its own on that network; stop those, or use another network", n.Name, b.Name)
+	}
+	if err := s.noteBridge(b.Name); err != nil {
+		return nil, err
+	}
 	if err := s.ns.Add(b); err != nil {
 		return nil, err
 	}

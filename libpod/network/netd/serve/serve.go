@@ -168,6 +168,7 @@ func (s *server) close(ctx context.Context, listener *monitor.Conn) bool {
 	if err := link.Unpin(filepath.Join(s.dir, netd.NamespaceFile)); err != nil {
 		s.log.Error("ending", "error", err)
 	}
+	os.Remove(filepath.Join(s.dir, netd.BridgesFile))
 	os.Remove(filepath.Join(s.dir, netd.LockFile))
 	s.end = start // until the process has ended
 	return true

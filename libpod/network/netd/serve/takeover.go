@@ -17,12 +17,6 @@ func (s *server) takeOver(_ context.Context) error {
 	if err != nil {
 		return err
 	}
-	var old []string
-	for _, r := range records {
-		for _, n := range r.Networks {
-			old = append(old, n.NetworkInterface)
-		}
-	}
 	for _, r := range records {
 		c := &container{Record: *r}
 		c.proc, err = watchInit(r.Init)
@@ -45,7 +39,7 @@ func (s *server) takeOver(_ context.Context) error {
 		go s.watch(c, c.proc)
 	}
 	s.sweepPins()
-	return s.sweepBridges(old)
+	return s.sweepBridges()
 }
 
 // sweepPins unmounts the network namespaces of containers that are no more.
@@ -77,11 +71,11 @@ func (s *server) adopt(c *container) error {
 	return errors.Join(s.restrict(c, true), s.introduce(c), s.republish(c))
 }
 
-// sweepBridges removes the bridges that no container is on: all of a namespace of our own, and in the host's those that
-// are known from the records of containers.
-func (s *server) sweepBridges(names []string) error {
+// sweepBridges removes the bridges that no container is on: all of a namespace of our own, and in the host's those that a
+// netd has made.
+func (s *server) sweepBridges() (err error) {
+	names := s.notedBridges()
 	if s.ns.Own() {
-		var err error
 		if names, err = s.ns.Bridges(); err != nil {
 			return err
 		}
