@@ -45,6 +45,7 @@ type CommitOptions struct {
 	Base      *Image    // what the layer lies on; nil: nothing
 	Parent    string    // Base's top layer in the store
 	Layer     io.Reader // an uncompressed tar, marked as the image specification says
+	Squash    bool      // Layer has Base's files too: the image has no other layer, and no history before it
 	Config    Config
 	Name      string // as LocalName gives it; empty: none
 	Author    string
@@ -113,7 +114,10 @@ func newDocument(o CommitOptions, layers []storage.Layer, now time.Time) documen
 		Created: &now, Author: o.Author, Comment: o.Message, Architecture: runtime.GOARCH, OS: "linux", Config: o.Config, RootFS: RootFS{Type: "layers"},
 	}
 	if b := o.Base; b != nil {
-		doc.Architecture, doc.Variant, doc.OS, doc.History = b.Architecture, b.Variant, b.OS, slices.Clone(b.History)
+		doc.Architecture, doc.Variant, doc.OS = b.Architecture, b.Variant, b.OS
+		if !o.Squash {
+			doc.History = slices.Clone(b.History)
+		}
 	}
 	doc.History = append(doc.History, History{Created: &now, CreatedBy: o.CreatedBy, Author: o.Author, Comment: o.Message})
 	for _, l := range layers {

@@ -88,27 +88,42 @@ func Stream(ctx context.Context, conn *monitor.Conn, s Streams) (monitor.Exit, e
 
 // sendInput copies in to the container until its end and tells whether the detach keys were typed.
 func sendInput(conn *monitor.Conn, in io.Reader, keys []byte) bool {
+	send := func(chunk []byte) error {
+		for len(chunk) > 0 {
+			part := chunk[:min(len(chunk), monitor.MaxPayload)]
+			if err := conn.Send(monitor.Stdin, part); err != nil {
+				return err
+			}
+			chunk = chunk[len(part):]
+		}
+		return nil
+	}
+	hit, err := copyTyped(in, keys, send)
+	if !hit && err == nil {
+		conn.Send(monitor.StdinEOF, nil)
+	}
+	return hit
+}
+
+// copyTyped hands in to send until its end, an error of send's, or the detach keys, of which it tells.
+func copyTyped(in io.Reader, keys []byte, send func([]byte) error) (hit bool, err error) {
 	buf := make([]byte, monitor.MaxPayload)
 	var held []byte // the part of the keys that was typed so far
 	for {
 		n, err := in.Read(buf)
 		chunk := buf[:n]
 		if len(keys) > 0 && n > 0 {
-			var hit bool
 			if chunk, held, hit = matchKeys(held, chunk, keys); hit {
-				return true
+				return true, nil
 			}
 		}
-		for len(chunk) > 0 {
-			part := chunk[:min(len(chunk), monitor.MaxPayload)]
-			if conn.Send(monitor.Stdin, part) != nil {
-				return false
+		if len(chunk) > 0 {
+			if err := send(chunk); err != nil {
+				return false, err
 			}
-			chunk = chunk[len(part):]
 		}
 		if err != nil {
-			conn.Send(monitor.StdinEOF, nil)
-			return false
+			return false, nil
 		}
 	}
 }

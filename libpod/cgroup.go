@@ -20,6 +20,7 @@ import (
 	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/runtime"
 	"github.com/proa-containers/proa/oci/spec"
+	"golang.org/x/sys/unix"
 )
 
 // cgroupFile in a container's run directory names its cgroup: one line, the directory under cgroup v2; with v1, as root,
@@ -57,6 +58,7 @@ func limitControllers(r spec.Resources) map[string]string {
 		"--memory": {r.Memory != 0 || r.MemorySwap != 0, "memory"}, "--memory-reservation": {r.Reserved != 0, "memory"},
 		"--cpus": {r.CPUs != 0, "cpu"}, "--cpu-period": {r.CPUPeriod != 0, "cpu"}, "--cpu-quota": {r.CPUQuota != 0, "cpu"}, "--cpu-shares": {r.CPUShares != 0, "cpu"},
 		"--cpuset-cpus": {r.CPUSet != "", "cpuset"}, "--cpuset-mems": {r.CPUSetMems != "", "cpuset"}, "--pids-limit": {r.PidsLimit != 0, "pids"},
+		"--blkio-weight": {r.IOWeight != 0, "io"},
 	} {
 		if l.set {
 			need[option] = l.controller
@@ -137,7 +139,21 @@ func checkControllers(r spec.Resources, dir string) error {
 			return &LimitError{option, controller, fmt.Sprintf("%s has only %q", filepath.Dir(dir), strings.TrimSpace(string(b)))}
 		}
 	}
+	if r.IOWeight != 0 && len(weightFiles(dir)) == 0 {
+		return &LimitError{"--blkio-weight", "io", "its weights, of BFQ or of io.cost, are not in this kernel"}
+	}
 	return nil
+}
+
+// weightFiles are those of cgroup dir that hold a weight of block input and output, with the kernel's default.
+func weightFiles(dir string) map[string]string {
+	found := map[string]string{}
+	for name, def := range map[string]string{"io.bfq.weight": "100", "io.weight": "100", "blkio.bfq.weight": "100", "blkio.weight": "500"} {
+		if path := filepath.Join(dir, name); unix.Access(path, unix.W_OK) == nil {
+			found[path] = def
+		}
+	}
+	return found
 }
 
 // limitV1 makes cgroups in the hierarchies of version 1, as root.

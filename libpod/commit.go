@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/proa-containers/proa/image"
+	"github.com/proa-containers/proa/libpod/tree"
 	"github.com/proa-containers/proa/storage"
 	"golang.org/x/sys/unix"
 )
@@ -25,12 +27,14 @@ type CommitOptions struct {
 	// Pause stops a running container's processes meanwhile, where that can be done; MustPause makes it an error where
 	// it can't.
 	Pause, MustPause bool
+	Squash           bool // all files in one layer, in place of the changes on the layers of its image
+	Volumes          bool // what is mounted in the container is a volume of the image
 }
 
 // Commit makes an image of what the container has changed in its own. Nothing is left of it after an error.
 func (e *Engine) Commit(ctx context.Context, c *Container, o CommitOptions) (*image.Image, error) {
-	if c.Rootfs != "" {
-		return nil, fmt.Errorf("container %q is made of the directory %q and not of an image, on which a layer could lie; `proa export` writes all of its files", c.Name, c.Rootfs)
+	if c.Rootfs != "" && !o.Squash {
+		return nil, fmt.Errorf("container %q is made of the directory %q and not of an image, on which a layer could lie; --squash makes one of all its files", c.Name, c.Rootfs)
 	}
 	name := ""
 	var err error
@@ -43,34 +47,61 @@ func (e *Engine) Commit(ctx context.Context, c *Container, o CommitOptions) (*im
 	if err != nil {
 		return nil, err
 	}
-	base, err := image.Lookup(s, c.ImageID)
+	in, err := commitInput(s, c, o)
 	if err != nil {
 		return nil, fmt.Errorf("committing container %q: %w", c.Name, err)
 	}
-	cfg := commitConfig(c, base.Config)
-	if err := cfg.Change(o.Changes); err != nil {
-		return nil, err
-	}
-	parent, err := s.ParentLayer(c.ID)
-	if err != nil {
-		return nil, err
-	}
+	in.Name = name
 	thaw, err := e.still(c, o)
 	if err != nil {
 		return nil, err
 	}
-	img, err := e.commitLayer(ctx, s, c, image.CommitOptions{
-		Base: base, Parent: parent, Config: cfg, Name: name, Author: o.Author, Message: o.Message, Format: o.Format,
-		CreatedBy: strings.Join(c.Config.Process.Args, " "),
-	})
+	img, err := e.commitLayer(ctx, s, c, in)
 	if err = errors.Join(err, thaw()); err != nil {
 		return nil, fmt.Errorf("committing container %q: %w", c.Name, err)
 	}
 	e.say(c, "commit", "comment", o.Message, "imageID", "sha256:"+img.ID, "imageRef", name)
+	e.SayImage("create", img.ID, cmp.Or(name, "sha256:"+img.ID), img.Config.Labels)
+	if name != "" {
+		e.SayImage("tag", img.ID, name, img.Config.Labels)
+	}
 	return img, nil
 }
 
+// commitInput is what the image is made of besides the layer.
+func commitInput(s *storage.Store, c *Container, o CommitOptions) (in image.CommitOptions, err error) {
+	in = image.CommitOptions{
+		Squash: o.Squash, Author: o.Author, Message: o.Message, Format: o.Format, CreatedBy: strings.Join(c.Config.Process.Args, " "),
+	}
+	var cfg image.Config
+	if c.Rootfs == "" {
+		if in.Base, err = image.Lookup(s, c.ImageID); err != nil {
+			return in, err
+		}
+		cfg = in.Base.Config
+	}
+	in.Config = commitConfig(c, cfg)
+	if o.Volumes {
+		for _, m := range c.Config.Mounts.List {
+			if in.Config.Volumes == nil {
+				in.Config.Volumes = map[string]struct{}{}
+			}
+			in.Config.Volumes[m.Target] = struct{}{}
+		}
+	}
+	if err := in.Config.Change(o.Changes); err != nil {
+		return in, err
+	}
+	if !o.Squash {
+		in.Parent, err = s.ParentLayer(c.ID)
+	}
+	return in, err
+}
+
 func (e *Engine) commitLayer(ctx context.Context, s *storage.Store, c *Container, o image.CommitOptions) (*image.Image, error) {
+	if o.Squash {
+		return e.commitTree(ctx, s, c, o)
+	}
 	layer, err := e.layerOf(c)
 	if err != nil {
 		return nil, err
@@ -82,6 +113,31 @@ func (e *Engine) commitLayer(ctx context.Context, s *storage.Store, c *Container
 	defer r.Close()
 	o.Layer = &cancelled{ctx, r}
 	return image.Commit(s, o)
+}
+
+// commitTree makes an image of one layer, which has all of the container's files.
+func (e *Engine) commitTree(ctx context.Context, s *storage.Store, c *Container, o image.CommitOptions) (*image.Image, error) {
+	root, err := e.readRoot(c)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	r, w := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		sink := tree.Archive(w)
+		err := tree.Walk(ctx, root, ".", sink, e.warn)
+		if err == nil {
+			err = sink.Close()
+		}
+		w.CloseWithError(err)
+	}()
+	o.Layer = r
+	img, err := image.Commit(s, o)
+	r.Close() // ends the walk, if it has not
+	<-done
+	return img, err
 }
 
 // cancelled is a reader that ends with its context.

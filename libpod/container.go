@@ -57,6 +57,9 @@ type Container struct {
 	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
 	DropVolumes bool `json:"-"`
 
+	// Replace has the making of the container remove the one that has its name.
+	Replace bool `json:"-"`
+
 	layer  *overlay.Options // of a layer just made: Run need not look it up again
 	unlock func()           // gives the lock of a container back that is yet to be made; nil without it
 }

@@ -107,9 +107,17 @@ func (e *Engine) reserve(ctx context.Context, c *Container) error {
 		if _, err := e.settle(old); err != nil {
 			return err
 		}
-		return e.state.Add(r)
+		if err := e.state.Add(r); err == nil || !c.Replace {
+			return err
+		}
 	}
 	if errors.Is(lookup, state.ErrNotFound) { // it was half there
+		return e.state.Add(r)
+	}
+	if lookup == nil && c.Replace {
+		if err := e.Remove(ctx, old, true); err != nil {
+			return fmt.Errorf("replacing container %q: %w", c.Name, err)
+		}
 		return e.state.Add(r)
 	}
 	return err
@@ -191,7 +199,11 @@ func fromImage(c *Container, img *image.Image) {
 	} else {
 		p.Entrypoint = slices.DeleteFunc(slices.Clone(p.Entrypoint), func(s string) bool { return s == "" })
 	}
-	p.Env = slices.Concat(cfg.Env, p.Env)
+	env := slices.DeleteFunc(slices.Clone(cfg.Env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return p.UnsetAll || slices.Contains(p.Unset, name)
+	})
+	p.Env = slices.Concat(env, p.Env)
 	if p.Cwd == "" {
 		p.Cwd = cfg.WorkingDir
 	}

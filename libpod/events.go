@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (e *Engine) eventDir() string { return filepath.Join(e.paths.RunDir, "events") }
+func (e *Engine) eventDir() string { return e.paths.EventDir() }
 
 // eventSource is what the events of c have in common: as with Docker the labels are attributes too.
 func (e *Engine) eventSource(c *Container) event.Source {
@@ -42,6 +42,13 @@ func (e *Engine) say(c *Container, action string, pairs ...string) {
 func (e *Engine) SayVolume(action, name string) {
 	err := event.Append(e.eventDir(), event.Event{Type: "volume", Action: action, ID: name, Attributes: map[string]string{"driver": volume.Driver}})
 	if err != nil {
+		e.warn(err)
+	}
+}
+
+// SayImage writes an event of the image id, which has the labels.
+func (e *Engine) SayImage(action, id, name string, labels map[string]string) {
+	if err := event.Append(e.eventDir(), event.Image(action, "sha256:"+id, name, labels)); err != nil {
 		e.warn(err)
 	}
 }

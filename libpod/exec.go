@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,9 @@ type ExecOptions struct {
 	Terminal   bool
 	Size       monitor.Size
 	Detach     bool
-	Stdin      *os.File // nil: /dev/null
+	DetachKeys []byte     // typed at the terminal, they leave the command in the background; empty: none
+	Preserve   []*os.File // become descriptors 3 and up of the command
+	Stdin      *os.File   // nil: /dev/null
 	Stdout     *os.File
 	Stderr     *os.File
 }
@@ -106,6 +109,9 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 		run = e.execForeign
 	}
 	code, err := run(ctx, c, t, o)
+	if errors.Is(err, ErrDetached) {
+		e.say(c, "exec_detach: "+command, "execID", id)
+	}
 	if err == nil && !o.Detach { // a command in the background is nobody's
 		e.say(c, "exec_die", "execID", id, "exitCode", strconv.Itoa(code))
 	}
@@ -123,7 +129,7 @@ func (e *Engine) execBundled(ctx context.Context, c *Container, t *ExecTarget, o
 		return 0, err
 	}
 	defer prog.Close()
-	cfg := &launch.Config{InitFD: prog, Plan: p, JoinHelper: "/proc/self/exe"}
+	cfg := &launch.Config{InitFD: prog, Plan: p, JoinHelper: "/proc/self/exe", Preserve: o.Preserve}
 	if cfg.CgroupFD, err = e.enterCgroup(ctx, c.ID); err != nil {
 		return 0, err
 	}
@@ -147,7 +153,11 @@ func (e *Engine) execBundled(ctx context.Context, c *Container, t *ExecTarget, o
 		return 0, errors.Join(e.leave(c, proc.Console), proc.Release())
 	}
 	defer forward(proc.PidFD)()
-	return relay.wait(proc.Console, proc.Wait)
+	code, err := relay.wait(proc.Console, proc.Wait)
+	if errors.Is(err, ErrDetached) {
+		return 0, cmp.Or(errors.Join(e.leave(c, proc.Console), proc.Release()), err)
+	}
+	return code, err
 }
 
 // notStarted is the error of a launch as a *StartError, if it was the plan that could not be performed.

@@ -138,13 +138,18 @@ func (s *execStreams) linger(read chan struct{}) {
 }
 
 // wait copies until the command, for which ended waits, has ended and its output is read, and returns its exit status.
-// The console is nil without a terminal.
+// The console is nil without a terminal. ErrDetached when the user types the detach keys before that.
 func (s *execStreams) wait(c *os.File, ended func() (syscall.WaitStatus, error)) (int, error) {
+	left := make(chan struct{})
 	if c != nil {
 		defer s.followSize(c)()
 		s.outs = append(s.outs, &outStream{from: c, to: s.opts.Stdout})
 		if s.opts.Stdin != nil {
-			go io.Copy(c, s.opts.Stdin)
+			go func() {
+				if hit, _ := copyTyped(s.opts.Stdin, s.opts.DetachKeys, func(b []byte) error { _, err := c.Write(b); return err }); hit {
+					close(left)
+				}
+			}()
 		}
 	}
 	if s.in != nil {
@@ -154,7 +159,18 @@ func (s *execStreams) wait(c *os.File, ended func() (syscall.WaitStatus, error))
 	for _, o := range s.outs {
 		wg.Go(o.copy)
 	}
-	ws, err := ended()
+	var ws syscall.WaitStatus
+	var err error
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		ws, err = ended()
+	}()
+	select {
+	case <-over:
+	case <-left:
+		return 0, ErrDetached
+	}
 	read := make(chan struct{})
 	go func() { wg.Wait(); close(read) }()
 	s.linger(read)

@@ -1,6 +1,7 @@
 package libpod
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,9 @@ import (
 
 // execForeign runs a further process in the running container c through the runtime that made it.
 func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o ExecOptions) (int, error) {
+	if len(o.Preserve) > 0 {
+		return 0, fmt.Errorf("container %q has the runtime %q, and --preserve-fds needs the bundled one", c.Name, c.Runtime)
+	}
 	rt, err := e.foreignRuntime(c)
 	if err != nil {
 		return 0, err
@@ -61,7 +65,11 @@ func (e *Engine) execForeign(ctx context.Context, c *Container, t *ExecTarget, o
 	if o.Detach {
 		return 0, e.leave(c, p.Console)
 	}
-	return waitForeign(p, relay)
+	code, err := waitForeign(p, relay)
+	if errors.Is(err, ErrDetached) {
+		return 0, cmp.Or(e.leave(c, p.Console), err)
+	}
+	return code, err
 }
 
 // waitForeign waits for the command, a child of this process.

@@ -39,6 +39,9 @@ func (e *Engine) settle(c *Container) (Status, error) {
 		return st, nil
 	}
 	if c.AutoRemove {
+		if e.kept(c.ID) {
+			return st, nil
+		}
 		return st, e.destroy(c)
 	}
 	return st, e.writeDown(c, st)

@@ -144,10 +144,21 @@ func (e *Engine) Health(c *Container, st Status) *monitor.HealthState {
 }
 
 // ErrNoHealth says that the container has no health check.
-var ErrNoHealth = errors.New("it has no health check; give it one with --health-cmd, --health-http or --health-tcp when it is made")
+var ErrNoHealth = errors.New("it has no health check; give it one with --health-cmd, --health-http or --health-tcp")
 
 // CheckHealth has the container's health checked now.
-func (e *Engine) CheckHealth(ctx context.Context, c *Container) (monitor.HealthResult, error) {
+func (e *Engine) CheckHealth(ctx context.Context, c *Container) (r monitor.HealthResult, err error) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		r, err = e.checkOnce(ctx, c)
+		var wrong *WrongStateError
+		// A monitor whose container has just been started, or has just got another check, is about to make checks.
+		if !errors.As(err, &wrong) || wrong.State != Running || time.Now().After(end) || ctx.Err() != nil {
+			return r, err
+		}
+	}
+}
+
+func (e *Engine) checkOnce(ctx context.Context, c *Container) (monitor.HealthResult, error) {
 	var r monitor.HealthResult
 	if !c.Config.Health.Checks() {
 		return r, fmt.Errorf("checking the health of container %q: %w", c.Name, ErrNoHealth)

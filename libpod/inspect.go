@@ -82,6 +82,7 @@ type InspectedHost struct {
 	Runtime         string
 	RestartPolicy   InspectedRestart
 	InspectedSettings
+	InspectedUnset
 }
 
 // InspectedRestart is the restart policy.
@@ -126,6 +127,7 @@ type InspectedConfig struct {
 	Labels                                  map[string]string
 	Volumes                                 map[string]struct{} `json:",omitempty"`
 	Annotations                             map[string]string   `json:",omitempty"`
+	OnBuild                                 []string            // of an image alone
 	StopSignal                              string
 	StopTimeout                             *int         `json:",omitempty"`
 	Healthcheck                             *spec.Health `json:",omitempty"`

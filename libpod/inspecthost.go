@@ -13,6 +13,7 @@ type InspectedSettings struct {
 	CpuShares         uint64
 	CpusetCpus        string
 	CpusetMems        string
+	BlkioWeight       uint16
 	GroupAdd          []string
 	Devices           []InspectedDevice
 	Ulimits           []InspectedUlimit
@@ -38,6 +39,7 @@ func (h *InspectedHost) complete(cfg spec.Config) {
 	r := cfg.Resources
 	h.CpuShares, h.CpusetCpus, h.GroupAdd = r.CPUShares, r.CPUSet, cfg.Process.Groups
 	h.MemoryReservation, h.CpuPeriod, h.CpuQuota, h.CpusetMems = r.Reserved, r.CPUPeriod, r.CPUQuota, r.CPUSetMems
+	h.BlkioWeight = r.IOWeight
 	if r.Memory != 0 && r.MemorySwap == 0 {
 		h.MemorySwap = 2 * r.Memory
 	}

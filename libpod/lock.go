@@ -64,6 +64,31 @@ func (e *Engine) tryLock(id string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// keep has a container that goes when it ends stay until release, or until this process is gone. It is a lock of another
+// kind on the lock file (F_OFD_SETLK, fcntl_locking(2)), which several commands may have.
+func (e *Engine) keep(id string) (release func(), err error) {
+	f, err := e.openLock(id)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLKW, &unix.Flock_t{Type: unix.F_RDLCK}); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking container %.12s: %w", id, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// kept tells whether a command keeps the container.
+func (e *Engine) kept(id string) bool {
+	f, err := os.Open(e.lockPath(id))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
+}
+
 // dropLock gives back the lock of a container that is not made after all.
 func (e *Engine) dropLock(c *Container) {
 	if c.unlock != nil {

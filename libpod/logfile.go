@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"time"
 )
 
@@ -28,7 +27,11 @@ func (r *logReader) past(_ context.Context, fn func(LogLine) error) error {
 		return err
 	}
 	if r.opts.Tail >= 0 && len(files) > 0 {
-		first, at := tail(files, r.opts.Tail, r.parse)
+		first, at, err := tail(files, r.opts.Tail, r.parse)
+		if err != nil {
+			closeFiles(files)
+			return fmt.Errorf("reading the log of container %q: %w", r.c.Name, err)
+		}
 		closeFiles(files[:first])
 		files = files[first:]
 		if _, err := files[0].Seek(at, io.SeekStart); err != nil {
@@ -40,14 +43,18 @@ func (r *logReader) past(_ context.Context, fn func(LogLine) error) error {
 }
 
 // readAll reads the files, the oldest first, and keeps the last one open.
-func (r *logReader) readAll(files []*os.File, fn func(LogLine) error) error {
+func (r *logReader) readAll(files []logFile, fn func(LogLine) error) error {
 	if r.buf == nil {
 		r.buf = bufio.NewReaderSize(nil, 256<<10)
 	}
-	for i, f := range files {
+	for i := range files {
 		r.close()
-		r.file, r.rest = f, nil
-		r.buf.Reset(f)
+		if err := files[i].unpack(); err != nil {
+			closeFiles(files[i:])
+			return fmt.Errorf("reading the log of container %q: %w", r.c.Name, err)
+		}
+		r.file, r.rest = files[i].File, nil
+		r.buf.Reset(r.file)
 		if err := r.drain(fn); err != nil {
 			closeFiles(files[i+1:])
 			return err
@@ -63,42 +70,26 @@ func (r *logReader) close() {
 	}
 }
 
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
-}
-
 // openAll opens the log's files and returns them the oldest first. They are opened the newest first: a rotation
 // meanwhile then shows one of them twice, and leaves none out.
-func (r *logReader) openAll() (files []*os.File, err error) {
-	var last os.FileInfo
+func (r *logReader) openAll() (files []logFile, err error) {
 	for i := 0; ; i++ {
-		path := r.c.Log.Path
-		if i > 0 {
-			path += "." + strconv.Itoa(i)
-		}
-		f, err := os.Open(path)
+		f, err := openLogFile(r.c.Log.Path, i)
 		if errors.Is(err, os.ErrNotExist) && i == 0 {
 			continue // not yet written, or between two renames
 		}
 		if errors.Is(err, os.ErrNotExist) {
 			return files, nil
 		}
-		var st os.FileInfo
-		if err == nil {
-			st, err = f.Stat()
-		}
 		if err != nil {
-			closeFiles(append(files, f))
+			closeFiles(files)
 			return nil, fmt.Errorf("opening the log of container %q: %w", r.c.Name, err)
 		}
-		if last != nil && os.SameFile(st, last) {
+		if len(files) > 0 && f.is(files[0].File) {
 			f.Close()
 			continue
 		}
-		last = st
-		files = append([]*os.File{f}, files...)
+		files = append([]logFile{f}, files...)
 	}
 }
 
@@ -190,7 +181,7 @@ func (r *logReader) follow(ctx context.Context, fn func(LogLine) error) error {
 }
 
 // successors are the files that follow the one being read, when it was rotated away or, with a single file, emptied.
-func (r *logReader) successors() ([]*os.File, error) {
+func (r *logReader) successors() ([]logFile, error) {
 	var mine os.FileInfo
 	at := int64(0)
 	if r.file != nil {
@@ -210,8 +201,12 @@ func (r *logReader) successors() ([]*os.File, error) {
 	}
 	for i, f := range files {
 		now, err := f.Stat()
-		if err != nil || !os.SameFile(now, mine) {
+		if err != nil || !f.is(r.file) {
 			continue
+		}
+		if f.packed { // the whole of it was read before it was rotated away
+			closeFiles(files[:i+1])
+			return files[i+1:], nil
 		}
 		if at <= now.Size() {
 			i++

@@ -7,16 +7,19 @@ import (
 
 // tail finds where the last n lines begin: the index of the file and the offset in it. It reads from the end. The parts
 // of a line that is in several records are counted as one, for each stream.
-func tail(files []*os.File, n int, parse func([]byte, *LogOptions) (LogLine, error)) (first int, at int64) {
+func tail(files []logFile, n int, parse func([]byte, *LogOptions) (LogLine, error)) (first int, at int64, err error) {
 	var begun [2]bool // by stream: a record after this one belongs to a line that may begin before it
 	lines := 0
 	for i := len(files) - 1; i >= 0; i-- {
+		if err := files[i].unpack(); err != nil {
+			return 0, 0, err
+		}
 		st, err := files[i].Stat()
 		if err != nil {
 			continue
 		}
 		at = st.Size()
-		enough := backwards(files[i], at, func(record []byte, offset int64) bool {
+		enough := backwards(files[i].File, at, func(record []byte, offset int64) bool {
 			l, err := parse(record, &LogOptions{})
 			if err == nil {
 				k := 0
@@ -35,10 +38,10 @@ func tail(files []*os.File, n int, parse func([]byte, *LogOptions) (LogLine, err
 			return true
 		})
 		if enough {
-			return i, at
+			return i, at, nil
 		}
 	}
-	return 0, 0
+	return 0, 0, nil
 }
 
 // backwards hands the whole records of f, the last one first, with their offsets to fn until that says no. The records

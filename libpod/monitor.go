@@ -176,7 +176,7 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 			return err
 		}
 	}
-	if err := w.m.conceive(c, w.cgroup); err != nil || !c.networked() {
+	if err := w.m.conceive(c, w.cgroup); err != nil || !c.networked() || c.Replace { // the container that goes may have its ports and addresses
 		return err
 	}
 	w.nets, err = e.plug(c, w.m)

@@ -156,6 +156,16 @@ func (e *Engine) Networks() (*network.Store, error) {
 	return network.New(s.GraphRoot(), rootless.Rootless()), nil
 }
 
+// join has the container on its networks, which a Warm may have asked for.
+func (e *Engine) join(c *Container, m *monitorProcess, w *Warm) (err error) {
+	if w.nets == nil {
+		if w.nets, err = e.plug(c, m); err != nil {
+			return err
+		}
+	}
+	return e.plugged(c, w.nets)
+}
+
 // plugged waits until the container is on its networks, and writes the files that follow from its addresses.
 func (e *Engine) plugged(c *Container, s *netd.Session) error {
 	links, err := e.links(c)

@@ -220,8 +220,8 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	if err != nil {
 		return nil, err
 	}
-	if warm.nets != nil {
-		err = e.plugged(c, warm.nets)
+	if c.networked() {
+		err = e.join(c, m, warm)
 		defer warm.nets.Close()
 	}
 	if err == nil {

@@ -25,15 +25,16 @@ type Usage struct {
 	Missing     []string
 }
 
-// ErrNoCgroupV2 says that there are no figures, because the host does not use cgroup v2 alone.
-var ErrNoCgroupV2 = errors.New("stats come from cgroup v2, which this host does not use alone; `proa doctor` says how to switch to it")
+// ErrNoCgroupV2 says that there are no figures: without root a container has no cgroup where the host uses v1 too.
+var ErrNoCgroupV2 = errors.New("without root stats come from cgroup v2, which this host does not use alone; `proa doctor` says how to switch to it")
 
 // Gauge reads what one running container uses. It belongs to one run: one that has ended is a *WrongStateError.
 type Gauge struct {
 	name     string
 	pid      int
-	dir      string // its cgroup
-	networks bool   // it has interfaces of its own
+	dir      string   // its cgroup
+	v1       []string // its cgroups of version 1, in place of that
+	networks bool     // it has interfaces of its own
 }
 
 // Gauge finds the running container c's cgroup.
@@ -42,14 +43,19 @@ func (e *Engine) Gauge(c *Container) (*Gauge, error) {
 	if st.PID == 0 {
 		return nil, &WrongStateError{c.Name, st.State, "is not running"}
 	}
-	if !cgroup.Unified() {
-		return nil, ErrNoCgroupV2
-	}
 	dirs := e.cgroupsOf(c.ID)
-	if len(dirs) != 1 {
+	g := &Gauge{name: c.Name, pid: st.PID, networks: c.Config.Namespaces.Network != "host"}
+	switch {
+	case !cgroup.Unified() && len(dirs) == 0:
+		return nil, ErrNoCgroupV2
+	case !cgroup.Unified():
+		g.v1 = dirs
+	case len(dirs) != 1:
 		return nil, fmt.Errorf("container %q has no cgroup of its own, since %w; `proa doctor` says what gives it one", c.Name, cgroup.ErrNone)
+	default:
+		g.dir = dirs[0]
 	}
-	return &Gauge{c.Name, st.PID, dirs[0], c.Config.Namespaces.Network != "host"}, nil
+	return g, nil
 }
 
 func (g *Gauge) explain(err error) error {
@@ -65,13 +71,21 @@ func (g *Gauge) explain(err error) error {
 // CPU reads the time used of the processors, and when that was. It takes a fraction of what Usage does.
 func (g *Gauge) CPU() (used time.Duration, at time.Time, err error) {
 	at = time.Now()
+	if g.v1 != nil {
+		n, err := number(fileV1(g.v1, "cpuacct", "cpuacct.usage"))
+		return time.Duration(n), at, g.explain(err)
+	}
 	cpu, err := keyed(filepath.Join(g.dir, "cpu.stat")) // there without any controller
 	return time.Duration(cpu["usage_usec"]) * time.Microsecond, at, g.explain(err)
 }
 
 // Usage reads the rest.
 func (g *Gauge) Usage() (Usage, error) {
-	u, err := readUsage(g.dir)
+	read := func() (Usage, error) { return readUsage(g.dir) }
+	if g.v1 != nil {
+		read = func() (Usage, error) { return readUsageV1(g.v1) }
+	}
+	u, err := read()
 	if err != nil {
 		return u, g.explain(err)
 	}

@@ -64,6 +64,39 @@ func TestReadUsage(t *testing.T) {
 	}
 }
 
+func TestReadUsageV1(t *testing.T) {
+	dir := cgroupFiles(t, map[string]string{
+		"cpu,cpuacct/c/cpuacct.usage":                       "2500000000\n",
+		"memory/c/memory.usage_in_bytes":                    "500000\n",
+		"memory/c/memory.stat":                              "cache 1\nhierarchical_memory_limit 1000000\ninactive_file 1\ntotal_inactive_file 150000\n",
+		"pids/c/pids.current":                               "7\n",
+		"blkio/c/blkio.throttle.io_service_bytes_recursive": "8:0 Read 1000\n8:0 Write 2000\n8:0 Total 3000\n8:16 Read 10\nTotal 3010\n",
+	})
+	dirs, err := filepath.Glob(dir + "/*/c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := readUsageV1(dirs)
+	if err != nil || u.Memory != 350000 || u.MemoryLimit != 1000000 || u.PIDs != 7 || u.Read != 1010 || u.Write != 2000 || len(u.Missing) != 0 {
+		t.Errorf("usage = %+v, %v", u, err)
+	}
+	g := &Gauge{name: "c", v1: dirs}
+	if used, _, err := g.CPU(); err != nil || used != 2500*time.Millisecond {
+		t.Errorf("time used = %v, %v", used, err)
+	}
+	for _, name := range []string{"memory", "pids", "blkio"} {
+		os.RemoveAll(filepath.Join(dir, name, "c"))
+	}
+	if u, err = readUsageV1(dirs); err != nil || u.Memory != -1 || u.MemoryLimit != -1 || u.PIDs != -1 || u.Read != -1 || !slices.Equal(u.Missing, []string{"memory", "pids", "io"}) {
+		t.Errorf("without controllers: %+v, %v", u, err)
+	}
+	os.RemoveAll(filepath.Join(dir, "cpu,cpuacct"))
+	var wrong *WrongStateError
+	if _, _, err := g.CPU(); !errors.As(err, &wrong) {
+		t.Errorf("of a cgroup that is gone: %v", err)
+	}
+}
+
 func TestTTYName(t *testing.T) {
 	for dev, want := range map[int]string{0: "?", 136<<8 | 3: "pts/3", 4<<8 | 2: "tty2", 204<<8 | 64: "204:64"} {
 		if got := ttyName(dev); got != want {

@@ -89,10 +89,21 @@ func (e *Engine) Stop(ctx context.Context, c *Container, sig string, timeout *in
 	return e.settleSoon(c)
 }
 
-// Restart stops the container, if it runs, and starts it again.
-func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout *int) error {
-	if st := e.Status(c).State; c.AutoRemove && st != Created && st != Exited {
-		return fmt.Errorf("container %q can't be restarted: it is removed when it stops (--rm)", c.Name)
+// Restart stops the container, if it runs, and starts it again. One that goes when it ends stays meanwhile.
+func (e *Engine) Restart(ctx context.Context, c *Container, sig string, timeout *int) (err error) {
+	if c.AutoRemove {
+		var release func()
+		if release, err = e.keep(c.ID); err != nil {
+			return err
+		}
+		defer func() {
+			if release(); err == nil {
+				return
+			}
+			if _, failed := e.settle(c); failed != nil {
+				e.warn(failed)
+			}
+		}()
 	}
 	if err := e.Stop(ctx, c, sig, timeout); err != nil {
 		return err

@@ -1,8 +1,13 @@
 package libpod
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
 
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
@@ -15,19 +20,24 @@ import (
 )
 
 // Update has change edit the container's record, and makes the limits that come of it those of the cgroup of a
-// container that runs. When the cgroup does not take them the record stays as it was; change may refuse with an error.
-func (e *Engine) Update(c *Container, change func(*Container) error) error {
+// container that runs, and the health check that of its monitor. When the cgroup does not take them the record stays as it
+// was; change may refuse with an error.
+func (e *Engine) Update(ctx context.Context, c *Container, change func(*Container) error) error {
 	unlock, err := e.lockWhole(c)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	now := *c
-	old, policy := now.Config.Resources, now.Restart
+	old, policy, health := now.Config.Resources, now.Restart, now.Config.Health
 	if err := change(&now); err != nil {
 		return fmt.Errorf("updating container %q: %w", c.Name, err)
 	}
 	st := e.Status(&now)
+	checks, err := e.newChecks(&now, st, health)
+	if err != nil {
+		return fmt.Errorf("updating container %q: %w", c.Name, err)
+	}
 	if limits := now.Config.Resources; limits != old && st.PID != 0 {
 		if err := e.setLimits(c.ID, limits, old); err != nil {
 			// Some may have been taken.
@@ -46,7 +56,67 @@ func (e *Engine) Update(c *Container, change func(*Container) error) error {
 	if now.Restart != policy {
 		e.tellMonitor(c.ID, monitor.Change{Restart: &now.Restart})
 	}
+	if checks != nil {
+		if err := e.recheck(ctx, c.ID, checks); err != nil {
+			return fmt.Errorf("changing the health check of container %q, which is recorded for its next start: %w", c.Name, err)
+		}
+	}
 	return nil
+}
+
+// newChecks is what the monitor of a running container is to be told of the health check that comes in place of old;
+// nil when there is nothing to tell.
+func (e *Engine) newChecks(c *Container, st Status, old *spec.Health) (*monitor.Checks, error) {
+	now := c.Config.Health
+	if st.MonitorPID == 0 || reflect.DeepEqual(old, now) || !old.Checks() && !now.Checks() {
+		return nil, nil
+	}
+	s := &specs.Spec{}
+	if err := readJSON(filepath.Join(e.runDir(c.ID), processFile), &s.Process); err != nil {
+		return nil, fmt.Errorf("reading how it was started: %w", err)
+	}
+	h, err := e.healthConfig(c, s)
+	if err != nil {
+		return nil, err
+	}
+	if h != nil {
+		dir := ""
+		if dirs := e.cgroupsOf(c.ID); len(dirs) == 1 && cgroup.Unified() {
+			dir = dirs[0]
+		}
+		h.FreezeFile = e.freezeFile(c.ID, dir)
+	}
+	return &monitor.Checks{Health: h, Afresh: !old.Checks() || !now.Checks() || !slices.Equal(old.Test, now.Test)}, nil
+}
+
+// recheck has the monitor make other health checks, and returns when it does.
+func (e *Engine) recheck(ctx context.Context, id string, checks *monitor.Checks) error {
+	f, err := memfile("health check", checks)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	e.wake(id)
+	conn, err := monitor.Dial(e.runDir(id))
+	if err != nil {
+		return nil // it has ended meanwhile
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := conn.SendFiles(monitor.Recheck, nil, f); err != nil {
+		return err
+	}
+	buf := make([]byte, monitor.MaxPayload+1)
+	for {
+		switch kind, _, err := conn.Receive(buf); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && e.monitorPID(id) != 0:
+			return errors.New("its monitor can't make it")
+		case err != nil || kind == monitor.Recheck || kind == monitor.Exited:
+			return nil
+		}
+	}
 }
 
 // setLimits writes the limits r of a running container that had old.
@@ -83,8 +153,21 @@ func (e *Engine) setLimits(id string, r, old spec.Resources) error {
 	if err == nil {
 		err = m.Set(conv)
 	}
+	if err == nil && r.IOWeight == 0 && old.IOWeight != 0 {
+		err = dropIOWeight(dirs)
+	}
 	if err != nil {
 		return fmt.Errorf("setting its limits: %w", err)
 	}
 	return nil
+}
+
+// dropIOWeight writes the kernel's own weights, which are none of those that an option can ask for.
+func dropIOWeight(dirs []string) (err error) {
+	for _, dir := range dirs {
+		for path, def := range weightFiles(dir) {
+			err = errors.Join(err, os.WriteFile(path, []byte(def), 0))
+		}
+	}
+	return err
 }

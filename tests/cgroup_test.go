@@ -101,7 +101,7 @@ func TestLimitWithoutController(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for option, controller := range map[string]string{"--memory=64m": "memory", "--pids-limit=10": "pids", "--cpus=0.5": "cpu", "--cpuset-cpus=0": "cpuset"} {
+	for option, controller := range map[string]string{"--memory=64m": "memory", "--pids-limit=10": "pids", "--cpus=0.5": "cpu", "--cpuset-cpus=0": "cpuset", "--blkio-weight=100": "io"} {
 		run := d.Proa("run", "--name", "c", "--network=none", option, image, "true")
 		if slices.Contains(strings.Fields(string(b)), controller) {
 			run.OK(t)

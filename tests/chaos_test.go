@@ -211,11 +211,16 @@ func (c *chaos) do(t *testing.T, worker int, o op) {
 		t.Error(err)
 		return
 	}
-	hangs := o.kill == 0
+	// A command in a container that another worker pauses waits, rightly, until that goes on.
+	waits := c.d != nil && slices.Contains([]string{"exec", "debug", "healthcheck"}, o.args[0])
+	hangs := o.kill == 0 && !waits
 	killed := false
 	after := o.kill
-	if hangs {
+	if after == 0 {
 		after = chaosTimeout
+	}
+	if waits {
+		after = min(after, 3*time.Second)
 	}
 	timer := time.AfterFunc(after, func() {
 		killed = true

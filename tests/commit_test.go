@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -88,10 +89,33 @@ func TestCommitRefusals(t *testing.T) {
 	root := e.TempDir(t)
 	e.Command("sh", "-c", "mkdir -p $0/bin && cp /bin/busybox $0/bin/", root).OK(t)
 	e.Proa("create", "--network=none", "--name", "plain", "--rootfs", root, "/bin/busybox", "true").OK(t)
-	refused(t, e.Proa("commit", "plain"), 1, "plain", "export")
+	refused(t, e.Proa("commit", "plain"), 1, "plain", "--squash")
 	e.Proa("rm", "plain").OK(t)
 	sameFiles(t, e, before)
 	equal(t, "images", e.Proa("images", "-aq").OK(t).Out(), e.Proa("images", "-q", image).OK(t).Out())
+}
+
+// TestCommitSquash: one layer, with the files of the image too and without those that were deleted.
+func TestCommitSquash(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	vol := e.TempDir(t)
+	name := start(t, e, "-v", vol+":/vol", "--mount", "type=tmpfs,dst=/mem", "--", "sh", "-c",
+		"echo x > /vol/outside; echo x > /mem/f; rm /etc/group; echo new > /f; ln /f /g; chown 7:8 /f; chmod 700 /; mkfifo /p; touch /done; sleep 1000")
+	e.Proa("exec", name, "sh", "-c", "while ! test -e /done; do sleep 0.05; done").OK(t)
+	id := e.Proa("commit", "-q", "-s", "--include-volumes", "-m", "all", name, "flat").OK(t).Out()
+	inspect := func(format string) string { return e.Proa("image", "inspect", "-f", format, "flat").OK(t).Out() }
+	equal(t, "layers and history", inspect("{{len .RootFS.Layers}} {{len .History}} {{.Comment}} {{.Architecture}}"), "1 1 all "+runtime.GOARCH)
+	equal(t, "--include-volumes", inspect("{{json .Config.Volumes}}"), `{"/mem":{},"/vol":{}}`)
+	equal(t, "its files", e.Proa("run", "--rm", "--network=none", "--image-volume=ignore", "flat", "sh", "-c",
+		"stat -c '%u:%g %h %a' /f; stat -c %a /; test -p /p; echo $?; ls -A /vol /mem /etc/group 2>/dev/null; true").OK(t).Out(), "7:8 2 644\n700\n0\n/mem:\n\n/vol:")
+	e.Proa("rm", "-f", name).OK(t)
+	e.Proa("rmi", image).OK(t)
+	equal(t, "and it stays", e.Proa("run", "--rm", "--network=none", id, "cat", "/g").OK(t).Out(), "new")
+	root := e.TempDir(t)
+	e.Command("sh", "-c", "mkdir -p $0/bin && cp /bin/busybox $0/bin/", root).OK(t)
+	e.Proa("create", "--network=none", "--name", "plain", "--rootfs", root, "/bin/busybox", "echo", "hi").OK(t)
+	e.Proa("commit", "-q", "--squash", "plain", "of-dir").OK(t)
+	equal(t, "of a directory", e.Proa("run", "--rm", "--network=none", "of-dir").OK(t).Out(), "hi")
 }
 
 // TestCommitPause: the container goes on after it, and after one that was killed.

@@ -3,6 +3,7 @@ package tests
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,6 +100,35 @@ func TestEventsOfVolumes(t *testing.T) {
 	env.Proa("volume", "rm", name).OK(t)
 	got := env.Proa("events", "--stream=false", "--filter", "volume="+name, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.driver}}").OK(t).Out()
 	equal(t, "the events", got, "volume create local\nvolume destroy local")
+}
+
+// TestEventsOfImages: every verb that brings, makes or removes an image tells of it, with its labels.
+func TestEventsOfImages(t *testing.T) {
+	e := withImage(t, env.Fresh(t))
+	show := func(flags ...string) string {
+		return e.Proa(append([]string{"events", "--stream=false", "--filter", "type=image", "--format", "{{.Action}} {{.Actor.ID}} {{.Name}} {{.Attributes.color}}"}, flags...)...).OK(t).Out()
+	}
+	registry := harness.StartRegistry(t, "", "")
+	img := baseImage(t)
+	img.Config.Labels = map[string]string{"color": "blue"}
+	registry.Push(t, "one:1", img)
+	ref := registry.Ref("one:1")
+	id := e.Proa("pull", "-q", "--tls-verify=false", ref).OK(t).Out()
+	e.Proa("pull", "-q", "--policy", "missing", ref).OK(t)
+	e.Proa("pull", "-q", "--tls-verify=false", registry.Ref("one:2")).Want(t, 125)
+	equal(t, "a pull, and none that did nothing", show("--filter", "image="+registry.Ref("one")), "pull "+ref+" "+ref+" blue")
+	e.Proa("create", "--network=none", "--name", "c", ref, "true").OK(t)
+	made := e.Proa("commit", "-q", "c", "made:x").OK(t).Out()
+	nameless := e.Proa("commit", "-q", "c").OK(t).Out()
+	equal(t, "commits", show("--filter", "image=made", "--filter", "image="+nameless), fmt.Sprintf(
+		"create %s localhost/made:x blue\ntag %[1]s localhost/made:x blue\ncreate %[2]s %[2]s blue", made, nameless))
+	e.Proa("rm", "c").OK(t)
+	e.Proa("rmi", "made:x").OK(t)
+	equal(t, "a removal", show("--filter", "image="+made, "--filter", "event=untag", "--filter", "event=delete"), fmt.Sprintf(
+		"untag %s localhost/made:x blue\ndelete %[1]s %[1]s blue", made))
+	e.Proa("load", "-q", "-i", archive(t, e, "two.tar", img.DockerArchive("localhost/two:1"))).OK(t)
+	equal(t, "a load", show("--filter", "image=two"), "load sha256:"+strings.TrimPrefix(id, "sha256:")+" localhost/two:1 blue")
+	equal(t, "short", e.Proa("events", "--stream=false", "--no-trunc=false", "--filter", "event=load", "--filter", "image=two", "--format", "{{.ID}}").OK(t).Out(), strings.TrimPrefix(id, "sha256:")[:12])
 }
 
 func TestEventsRefused(t *testing.T) {

@@ -56,6 +56,37 @@ func TestExecDetachedTerminal(t *testing.T) {
 	}
 }
 
+// TestExecDetachKeys: typed at its terminal they leave the command in the background, which keeps the terminal.
+func TestExecDetachKeys(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--runtime", "crun"}} {
+		if flags != nil {
+			harness.Requires(t, "crun")
+		}
+		name := start(t, env, append(flags, "--", "sleep", "1000")...)
+		term := env.Proa("exec", "-it", "--detach-keys", "ctrl-x,y", name, "sh").OnTerminal(t, 24, 80)
+		term.Expect(t, "# ")
+		term.Type(t, "echo at=$((40+2)); while ! test -e /go; do sleep 0.05; done; head -c 300000 /dev/zero && test -t 1 && echo done > /went\n")
+		term.Expect(t, "at=42")
+		term.Type(t, "\x18y")
+		sane(t, "exec --detach-keys", term, 0)
+		env.Proa("exec", name, "touch", "/go").OK(t)
+		harness.Eventually(t, "the command goes on", func() bool { return env.Proa("exec", name, "test", "-s", "/went").Run(t).Code == 0 })
+		equal(t, "events", events(t, name, "{{.Action}}", "--filter", "event=exec_detach"), "exec_detach: sh")
+	}
+	refused(t, env.Proa("exec", "--detach-keys", "ctrl-", "c", "true"), 125, "--detach-keys")
+}
+
+func TestExecPreserveFds(t *testing.T) {
+	name := start(t, env, "sleep", "1000")
+	script := func(flags, command string) *harness.Cmd {
+		return env.Command("sh", "-c", "exec 3<<A 4>/dev/null; exec proa exec "+flags+" "+name+" "+command+"\nthree\nA\n")
+	}
+	equal(t, "descriptor 3", script("--preserve-fds=2", "sh -c 'cat <&3; test -e /proc/self/fd/4 && echo four'").OK(t).Out(), "three\nfour")
+	equal(t, "without it", script("", "sh -c 'test -e /proc/self/fd/3 || echo none'").OK(t).Out(), "none")
+	refused(t, script("--preserve-fds=9", "true"), 125, "--preserve-fds", "descriptor")
+	refused(t, env.Proa("exec", "--preserve-fds=-1", name, "true"), 125, "--preserve-fds")
+}
+
 func TestExecTerminal(t *testing.T) {
 	execTerminal(t, start(t, env, "sleep", "1000"))
 }

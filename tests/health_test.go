@@ -129,6 +129,72 @@ func TestHealthOfImage(t *testing.T) {
 	refused(t, env.Proa("healthcheck", "run", name), 125, name, "no health check")
 }
 
+// TestHealthUpdate: a running container's monitor makes the checks that update asks for, also one that was started
+// without any.
+func TestHealthUpdate(t *testing.T) {
+	for _, runtime := range []string{"proa", "crun"} {
+		t.Run(runtime, func(t *testing.T) {
+			if runtime != "proa" {
+				harness.Requires(t, runtime)
+			}
+			name := start(t, env, "--runtime", runtime, "--", "sleep", "1000")
+			equal(t, "no check", inspect(t, name, "{{.State.Health}}"), "<nil>")
+			refused(t, env.Proa("update", "--health-interval", "50ms", name), 1, name, "no health check")
+			equal(t, "update", env.Proa("update", "--health-cmd", "echo one; test -e /ok", "--health-interval", "50ms", "--health-retries", "1", name).OK(t).Out(), name)
+			healthBecomes(t, name, "unhealthy")
+			env.Proa("update", "--health-cmd", "echo two", name).OK(t)
+			healthBecomes(t, name, "healthy")
+			equal(t, "the interval stays", inspect(t, name, "{{.Config.Healthcheck.Interval}}"), "50ms")
+			if log := inspect(t, name, "{{range .State.Health.Log}}{{.Output}} {{end}}"); strings.Contains(log, "one") {
+				t.Errorf("the log of the new command has checks of the old one: %q", log)
+			}
+			env.Proa("update", "--health-interval", "1h", name).OK(t)
+			equal(t, "another interval leaves the state", inspect(t, name, "{{.State.Health.Status}}"), "healthy")
+			env.Proa("update", "--no-healthcheck", name).OK(t)
+			equal(t, "no check any more", inspect(t, name, "{{.State.Health}}"), "<nil>")
+			refused(t, env.Proa("healthcheck", "run", name), 125, name, "no health check")
+			env.Proa("update", "--health-cmd", "true", name).OK(t)
+			env.Proa("healthcheck", "run", name).OK(t)
+			equal(t, "the check after a restart", func() string {
+				env.Proa("restart", "-t", "0", name).OK(t)
+				env.Proa("healthcheck", "run", name).OK(t)
+				return inspect(t, name, "{{.State.Health.Status}}")
+			}(), "healthy")
+		})
+	}
+}
+
+// TestHealthUpdateAction: an action holds for a container that is unhealthy already, and restart for one whose monitor
+// was not made for it.
+func TestHealthUpdateAction(t *testing.T) {
+	check := []string{"--health-cmd", "false", "--health-interval", "50ms", "--health-retries", "1"}
+	for _, tt := range []struct {
+		action string
+		done   func(name string) bool
+	}{
+		{"kill", func(name string) bool {
+			return inspect(t, name, "{{.State.Status}} {{.State.ExitCode}}") == "exited 137"
+		}},
+		{"stop", func(name string) bool { return inspect(t, name, "{{.State.Status}} {{.State.ExitCode}}") == "exited 5" }},
+		{"restart", func(name string) bool { return runs(t, name) >= 2 }},
+	} {
+		name := start(t, env, append(check, "--", "sh", "-c", "trap 'exit 5' TERM; echo run; while :; do sleep 0.05; done")...)
+		healthBecomes(t, name, "unhealthy")
+		env.Proa("update", "--health-on-failure", tt.action, name).OK(t)
+		harness.Eventually(t, "update --health-on-failure "+tt.action, func() bool { return tt.done(name) })
+	}
+}
+
+// TestHealthUpdateHanging: a check that hangs holds no update up, and its result counts no more.
+func TestHealthUpdateHanging(t *testing.T) {
+	name := start(t, env, "--health-cmd", "touch /began; sleep 1000; false", "--health-timeout", "1h", "--health-interval", "20ms", "--health-retries", "1", "--", "sleep", "1000")
+	harness.Eventually(t, "the check began", func() bool { return env.Proa("exec", name, "test", "-e", "/began").Run(t).Code == 0 })
+	env.Proa("update", "--health-cmd", "true", name).OK(t)
+	healthBecomes(t, name, "healthy")
+	env.Proa("exec", name, "killall", "sleep").Run(t)
+	healthBecomes(t, name, "healthy")
+}
+
 func TestHealthRefused(t *testing.T) {
 	withImage(t, env)
 	for _, c := range [][]string{

@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,16 @@ func TestImagesFilters(t *testing.T) {
 		"-f reference=second -f reference=old:1":                     second + " " + old,
 		"-f reference=second:v1":                                     "",
 		"-f until=2024-01-02T12:00:00Z":                              middle + " " + old,
+		"-f label!=age=old":                                          none + " " + second + " " + young + " " + middle,
+		"-f after=x.example/team/middle:1":                           none + " " + second + " " + young,
+		"-f id=" + ids["old"][:9]:                                    old,
+		"-f digest=sha256:abc":                                       "",
+		"-f containers=true":                                         "",
+		"-f intermediate=true":                                       "",
+		"-f readonly=false -f reference=second":                      second,
+		"--sort repository":                                          none + " " + second + " " + middle + " " + old + " " + young,
+		"--sort tag":                                                 young + " " + middle + " " + old + " " + none + " " + second,
+		"--sort created -f dangling=false":                           second + " " + young + " " + middle + " " + old,
 		"second":                                                     second,
 		"x.example/team/young:1 -q --no-trunc":                       "sha256:" + ids["young"],
 		"-q":                                                         ids[""][:12] + " " + ids["young"][:12] + " " + ids["middle"][:12] + " " + ids["old"][:12],
@@ -80,7 +91,7 @@ func TestImagesFilters(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"-f nonsense=1": "nonsense", "-f dangling": "KEY=VALUE", "-f dangling=perhaps": "true or false", "-f before=absent": "absent",
-		"-f reference=[": "reference=[", "one two": "at most one", "--format {{.Nothing}}": "Nothing", "--format {{": "{{",
+		"-f reference=[": "reference=[", "one two": "at most one", "--sort nonsense": "nonsense", "-f readonly=perhaps": "true or false", "--format {{.Nothing}}": "Nothing", "--format {{": "{{",
 	} {
 		refused(t, e.Proa(append([]string{"images"}, strings.Fields(line)...)...), ownError, want)
 	}
@@ -90,6 +101,14 @@ func TestImagesFilters(t *testing.T) {
 	}
 	if out := e.Proa("images", "--digests").OK(t).Out(); !strings.Contains(out, "DIGEST") || strings.Count(out, " sha256:") != 5 {
 		t.Errorf("images --digests: %s", out)
+	}
+	equal(t, "--noheading", strings.Join(strings.Fields(e.Proa("images", "-n", "--format", "table {{.Repository}}\t{{.Tag}}", "old").OK(t).Out()), " "), "x.example/team/old 1")
+	if out := e.Proa("images", "--noheading", "old").OK(t).Out(); !strings.HasPrefix(out, "x.example/team/old ") || strings.Contains(out, "\n") {
+		t.Errorf("images --noheading: %q", out)
+	}
+	sorted := strings.Fields(e.Proa("images", "-q", "--no-trunc", "--sort", "id").OK(t).Out())
+	if len(sorted) != 4 || !slices.IsSorted(sorted) {
+		t.Errorf("images --sort id: %q", sorted)
 	}
 	for _, line := range strings.Split(e.Proa("images", "--format", "json").OK(t).Out(), "\n") {
 		var row struct{ ID, Repository, Tag, Digest, CreatedAt, CreatedSince, Size string }

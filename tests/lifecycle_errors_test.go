@@ -95,6 +95,7 @@ func errorLines() []string {
 		"container clone a b c d", "container clone --name x up y", "container clone -f up", "container clone --destroy up", "container clone up ended",
 		"container clone up new no/such/image", "container clone -m 1k up", "container clone --run --name -bad up",
 		"update up", "update -m 1k up", "update -m much up", "update --cpus -1 up", "update --pids-limit -2 up", "update --cpuset-cpus x ended",
-		"update --memory-swap 64m ended", "update -m 64m --memory-swap 32m ended", "update --cpu-shares 1 ended", "update --cpus 1 --cpu-quota 5000 ended", "update --cpu-period 1 ended", "update -m 64m --memory-reservation 1g ended",
+		"update --memory-swap 64m ended", "update -m 64m --memory-swap 32m ended", "update --cpu-shares 1 ended", "update --cpus 1 --cpu-quota 5000 ended", "update --cpu-period 1 ended", "update --blkio-weight 5 ended",
+		"update --health-interval 1 ended", "update --health-interval 1s ended", "update --no-healthcheck --health-retries 2 ended", "update -m 64m --memory-reservation 1g ended",
 	)
 }

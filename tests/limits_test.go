@@ -152,6 +152,26 @@ func TestLimitCPUSet(t *testing.T) {
 	refused(t, runLimits(e, []string{"--cpuset-cpus=first"}, "true"), 125, "first")
 }
 
+// TestLimitIOWeight: the kernel has the weight of BFQ, or that of io.cost on another scale.
+func TestLimitIOWeight(t *testing.T) {
+	e := limited(t, "io")
+	name := startLimits(t, e, "--blkio-weight=300", "--", "sleep", "600")
+	weight := func() string {
+		return e.Proa("exec", name, "sh", "-c", "cd /sys/fs/cgroup; cat io.bfq.weight 2>/dev/null || cat io.weight").OK(t).Out()
+	}
+	scaled := func(bfq, cost string) bool { w := weight(); return w == "default "+bfq || w == "default "+cost }
+	if !scaled("300", "2930") {
+		t.Errorf("--blkio-weight=300 is %q", weight())
+	}
+	equal(t, "inspect", inspectField(t, e, name, "{{.HostConfig.BlkioWeight}}"), "300")
+	e.Proa("update", "--blkio-weight", "1000", name).OK(t)
+	if !scaled("1000", "10000") {
+		t.Errorf("update --blkio-weight 1000 is %q", weight())
+	}
+	e.Proa("update", "--blkio-weight", "0", name).OK(t)
+	equal(t, "update --blkio-weight 0", weight(), "default 100")
+}
+
 // TestLimitInspect wants all limits of one container held, and named by inspect.
 func TestLimitInspect(t *testing.T) {
 	e := limited(t, "memory")
@@ -204,7 +224,7 @@ func TestLimitRefused(t *testing.T) {
 	tried := 0
 	for _, l := range []struct{ flag, option, controller string }{
 		{"--memory=32m", "--memory", "memory"}, {"--pids-limit=9", "--pids-limit", "pids"}, {"--cpus=1", "--cpus", "cpu"},
-		{"--cpu-shares=512", "--cpu-shares", "cpu"}, {"--cpuset-cpus=0", "--cpuset-cpus", "cpuset"},
+		{"--cpu-shares=512", "--cpu-shares", "cpu"}, {"--cpuset-cpus=0", "--cpuset-cpus", "cpuset"}, {"--blkio-weight=300", "--blkio-weight", "io"},
 	} {
 		if checks["cgroup "+l.controller].Status != "ok" {
 			tried++

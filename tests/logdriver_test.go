@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -49,6 +51,46 @@ func TestLogDriverPassthrough(t *testing.T) {
 	refused(t, env.Proa("logs", name), 1, name, "passthrough")
 }
 
+// TestLogNonBlocking: a log that takes nothing, here a pipe that nobody reads, does not hold the container up.
+func TestLogNonBlocking(t *testing.T) {
+	dir := env.TempDir(t)
+	fifo := filepath.Join(dir, "log")
+	env.Command("mkfifo", fifo).OK(t)
+	reader, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	const total = 3_000_000
+	name := start(t, env, "--log-driver=k8s-file", "--log-opt=path="+fifo, "--log-opt=mode=non-blocking", "--log-opt=max-buffer-size=256k", "--",
+		"sh", "-c", "yes 0123456 | head -c "+strconv.Itoa(total)+"; touch /written; sleep 1000")
+	harness.Eventually(t, "all is written", func() bool { return env.Proa("exec", name, "test", "-e", "/written").Run(t).Code == 0 })
+	kept, lost, messages := 0, 0, 0
+	for s := bufio.NewScanner(reader); kept+lost < total && s.Scan(); {
+		text := strings.SplitN(s.Text(), " ", 4)[3]
+		if n, b := 0, 0; strings.HasPrefix(text, "proa: ") {
+			if _, err := fmt.Sscanf(text, "proa: %d messages, %d bytes of output, were dropped here", &n, &b); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			lost, messages = lost+b, messages+n
+		} else {
+			kept += len(text) + 1
+		}
+	}
+	if kept+lost != total || lost != 8*messages || kept < 256<<10-8<<10 {
+		t.Errorf("%d bytes are in the log, and %d messages of %d bytes are told to be dropped", kept, messages, lost)
+	}
+	equal(t, "inspect", inspect(t, name, `{{index .HostConfig.LogConfig.Config "mode"}}`), "non-blocking")
+	for _, driver := range []string{"k8s-file", "json-file"} {
+		other := start(t, env, "--log-driver", driver, "--log-opt=mode=non-blocking", "--", "sh", "-c", "echo one; echo two >&2; printf end")
+		env.Proa("wait", other).OK(t)
+		equal(t, driver+" that keeps up", sortedLines(env.Proa("logs", other).OK(t).Stdout), sortedLines("one\nend"))
+	}
+	// The end does not wait for a log that takes nothing more either.
+	stuck := start(t, env, "--log-driver=k8s-file", "--log-opt=path="+fifo, "--log-opt=mode=non-blocking", "--", "sh", "-c", "yes | head -c 3000000; exit 3")
+	equal(t, "the exit status", env.Proa("wait", stuck).OK(t).Out(), "3")
+}
+
 func TestLogDetails(t *testing.T) {
 	name := start(t, env, "--log-driver=json-file", "--log-opt=tag={{.Name}}/{{.ImageName}}", "--log-opt", "labels=b,a", "--log-opt", "env-regex=^LOG_", "-l", "a=1 x",
 		"-l", "b=2", "-l", "c=3", "-e", "LOG_E=5", "--", "echo", "said")
@@ -87,6 +129,49 @@ func TestLogFlood(t *testing.T) {
 		if kib := highWater(t, name); kib > 7<<10 {
 			t.Errorf("%s: the monitor took %d KiB", driver, kib)
 		}
+		env.Proa("rm", "-f", name).OK(t)
+	}
+}
+
+// TestLogCompress: what is rotated away is compressed and read back, also by who follows meanwhile.
+func TestLogCompress(t *testing.T) {
+	for _, driver := range []string{"json-file", "k8s-file"} {
+		name := start(t, env, "--log-driver", driver, "--log-opt=max-size=120k", "--log-opt=max-file=4", "--log-opt=compress=true", "--", "sh", "-c",
+			"while ! test -e /go; do sleep 0.05; done; for part in 1 2 3 4 5 6 7 8; do seq ${part}0000 ${part}1500 | sed 's/^/line /'; sleep 0.3; done; echo the end; exec sleep 1000")
+		follow := env.Proa("logs", "-f", name).Exec(context.Background())
+		out := &buffer{}
+		follow.Stdout = out
+		if err := follow.Start(); err != nil {
+			t.Fatal(err)
+		}
+		env.Proa("exec", name, "touch", "/go").OK(t)
+		path := env.Proa("inspect", "-f", "{{.LogPath}}", name).OK(t).Out()
+		harness.Eventually(t, "all that is rotated away is compressed", func() bool {
+			files, err := filepath.Glob(path + "*")
+			return err == nil && strings.Join(files, " ") == strings.Join([]string{path, path + ".1.gz", path + ".2.gz", path + ".3.gz"}, " ") &&
+				strings.HasSuffix(out.String(), "the end\n")
+		})
+		var want strings.Builder
+		for part := 1; part <= 8; part++ {
+			for n := range 1501 {
+				fmt.Fprintf(&want, "line %d\n", part*10000+n)
+			}
+		}
+		want.WriteString("the end\n")
+		equal(t, driver+": logs -f", out.String(), want.String())
+		got := env.Proa("logs", name).OK(t).Stdout
+		if len(got) < 50_000 || !strings.HasSuffix(want.String(), got) {
+			t.Errorf("%s: logs has %d bytes, which are not the last of the output", driver, len(got))
+		}
+		tail := env.Proa("logs", "-n", "4000", name).OK(t).Stdout
+		if strings.Count(tail, "\n") != 4000 || !strings.HasSuffix(got, tail) {
+			t.Errorf("%s: logs -n 4000 has %d lines", driver, strings.Count(tail, "\n"))
+		}
+		if b := env.Command("gzip", "-dc", path+".1.gz").OK(t).Stdout; !strings.Contains(b, "line 7") {
+			t.Errorf("%s: gzip reads %.80q", driver, b)
+		}
+		_ = follow.Process.Kill()
+		_ = follow.Wait()
 		env.Proa("rm", "-f", name).OK(t)
 	}
 }

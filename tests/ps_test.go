@@ -22,6 +22,9 @@ func TestPs(t *testing.T) {
 	if len(lines) != 2 || !strings.Contains(lines[1], up) || !strings.Contains(lines[1], "Up ") || !strings.Contains(lines[1], image) {
 		t.Errorf("ps: %q", lines)
 	}
+	if out := e.Proa("ps", "--noheading").OK(t).Out(); !strings.HasPrefix(out, lines[1][:12]) || strings.Contains(out, "\n") {
+		t.Errorf("ps --noheading: %q", out)
+	}
 	all := e.Proa("ps", "-a").OK(t).Out()
 	if len(strings.Split(all, "\n")) != 3 || !strings.Contains(all, "Exited (3)") {
 		t.Errorf("ps -a: %q", all)

@@ -72,21 +72,28 @@ func TestRuntimeIsCalled(t *testing.T) {
 }
 
 func TestRuntimeExitCodes(t *testing.T) {
+	dir := env.TempDir(t)
+	env.WriteFile(t, filepath.Join(dir, "noformat"), "no header\n", 0o755)
+	env.WriteFile(t, filepath.Join(dir, "nointerpreter"), "#! /no/such/thing -x\n", 0o755)
+	env.WriteFile(t, filepath.Join(dir, "script"), "#!/bin/sh\nexit 9\n", 0o755)
+	env.Command("cp", "/usr/bin/true", filepath.Join(dir, "noloader")).OK(t) // linked with a libc that the image lacks
 	forRuntimes(t, func(t *testing.T, runtime string) {
-		name := start(t, env, "--runtime", runtime, "--", "sleep", "1000")
+		name := start(t, env, "--runtime", runtime, "-v", dir+":/volume", "--", "sleep", "1000")
 		for _, c := range []struct {
 			args []string
 			code int
 		}{
 			{[]string{"no-such-command"}, 127}, {[]string{"/no/such/command"}, 127}, {[]string{"/etc/notexec"}, 126}, {[]string{"/etc"}, 126},
-			{[]string{"sh", "-c", "exit 125"}, 125}, {[]string{"sh", "-c", "exit 255"}, 255},
+			{[]string{"/volume/noformat"}, 126}, {[]string{"/volume/nointerpreter"}, 127}, {[]string{"/volume/noloader"}, 127},
+			{[]string{"sh", "-c", "exit 125"}, 125}, {[]string{"sh", "-c", "exit 255"}, 255}, {[]string{"/volume/script"}, 9},
 		} {
-			if c.args[0] == "sh" {
-				run(t, append([]string{"--runtime", runtime, "--"}, c.args...)...).Want(t, c.code)
+			line := append([]string{"--runtime", runtime, "-v", dir + ":/volume", "--"}, c.args...)
+			if c.code != 126 && c.code != 127 {
+				run(t, line...).Want(t, c.code)
 				env.Proa(append([]string{"exec", name}, c.args...)...).Want(t, c.code)
 				continue
 			}
-			refused(t, run(t, append([]string{"--runtime", runtime, "--"}, c.args...)...), c.code, c.args[0])
+			refused(t, run(t, line...), c.code, c.args[0])
 			refused(t, env.Proa(append([]string{"exec", name}, c.args...)...), c.code, c.args[0])
 		}
 	})

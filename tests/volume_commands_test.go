@@ -23,6 +23,7 @@ func TestVolumeList(t *testing.T) {
 	}
 	equal(t, "table", e.Proa("volume", "list").OK(t).Out(), "DRIVER   VOLUME NAME\nlocal    one\nlocal    two")
 	equal(t, "--noheading", ls("--noheading"), "local   one local   two")
+	equal(t, "--noheading of no table", ls("--noheading", "--format", "{{.Name}}"), "one two")
 	for filter, want := range map[string]string{
 		"name=on": "one", "name=^two$": "two", "name=nosuch": "", "label=a": "one", "label=a=1": "one", "label=a=2": "", "label!=a": "two", "dangling=true": "two",
 		"dangling=false": "one", "driver=local": "one two", "driver=nfs": "", "opt=type=tmpfs": "two", "scope=local": "one two", "since=one": "two", "until=1h": "",

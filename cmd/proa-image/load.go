@@ -46,9 +46,11 @@ func newLoad(a *app) *cli.Command {
 			for _, l := range loaded {
 				for _, n := range l.Names {
 					fmt.Fprintln(a.out, "Loaded image:", n)
+					a.say(s, "load", "sha256:"+l.ID, l.ID, n)
 				}
 				if len(l.Names) == 0 {
 					fmt.Fprintln(a.out, "Loaded image: sha256:"+l.ID)
+					a.say(s, "load", "sha256:"+l.ID, l.ID, "sha256:"+l.ID)
 				}
 			}
 			return err

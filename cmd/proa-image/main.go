@@ -18,10 +18,13 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/image/transfer"
 	"github.com/proa-containers/proa/internal/argv"
 	"github.com/proa-containers/proa/internal/manual"
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/rootless"
+	"github.com/proa-containers/proa/oci/monitor/event"
 	"github.com/proa-containers/proa/storage"
 )
 
@@ -39,6 +42,21 @@ func (a *app) store(c *cli.Context) (*storage.Store, error) {
 	return storage.Open(c.Context, storage.Options{
 		GraphRoot: c.String("root"), RunRoot: c.String("runroot"), Rootless: rootless.Inside(), OuterUID: rootless.OuterUID(),
 	})
+}
+
+// say writes an event of the image id, whose events' subject is actor. What was done is done: an error is a warning.
+func (a *app) say(s *storage.Store, action, actor, id, name string) {
+	paths, err := config.Resolve(rootless.OuterUID(), rootless.Inside())
+	if err == nil {
+		var labels map[string]string
+		if img, err := image.Lookup(s, id); err == nil {
+			labels = img.Config.Labels
+		}
+		err = event.Append(paths.EventDir(), event.Image(action, actor, name, labels))
+	}
+	if err != nil {
+		fmt.Fprintln(a.err, "proa: warning:", err)
+	}
 }
 
 // output is where progress goes.

@@ -45,6 +45,7 @@ func newPull(a *app) *cli.Command {
 				return err
 			}
 			o.Output = a.output(o.quiet)
+			o.Pulled = func(name, id string) { a.say(s, "pull", name, id, name) }
 			ids, err := transfer.Pull(c.Context, s, c.Args().First(), o.PullOptions)
 			for _, id := range ids {
 				fmt.Fprintln(a.out, id)

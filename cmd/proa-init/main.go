@@ -35,6 +35,8 @@ func main() {
 		os.Exit(status("hello", hello.Run(os.Stdout)))
 	case "monitor":
 		os.Exit(status("proa-monitor", serve.Run()))
+	case "pack-logs":
+		os.Exit(status("pack-logs", serve.PackLogs(os.Args[2:])))
 	case "pause":
 		if len(os.Args) == 3 {
 			os.Exit(status("proa-pause", pause.Run(os.Args[2])))

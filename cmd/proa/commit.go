@@ -22,9 +22,11 @@ func newCommitCommand(a *app) *cli.Command {
 			&cli.StringSliceFlag{Name: "change", Aliases: []string{"c"}, Usage: "Dockerfile `INSTRUCTION` to apply: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME or WORKDIR"},
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: string(image.OCI), Usage: "`FORMAT` of the image: oci or docker"},
 			&cli.StringFlag{Name: "iidfile", Usage: "`FILE` to write the image's id to as well"},
+			&cli.BoolFlag{Name: "include-volumes", Usage: "what is mounted in the container is a volume of the image, as VOLUME makes one"},
 			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "`TEXT` for the image's history"},
 			&cli.BoolFlag{Name: "pause", Aliases: []string{"p"}, Value: true, Usage: "pause a running container meanwhile"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's id alone, without a warning"},
+			&cli.BoolFlag{Name: "squash", Aliases: []string{"s"}, Usage: "make one layer of all files, those of the container's image too"},
 		},
 		Action: func(c *cli.Context) error { return runCommit(a, c) },
 	}
@@ -36,7 +38,7 @@ func runCommit(a *app, c *cli.Context) error {
 	}
 	o := libpod.CommitOptions{
 		Name: c.Args().Get(1), Author: c.String("author"), Message: c.String("message"), Changes: c.StringSlice("change"),
-		Pause: c.Bool("pause"), MustPause: c.IsSet("pause"),
+		Pause: c.Bool("pause"), MustPause: c.IsSet("pause"), Squash: c.Bool("squash"), Volumes: c.Bool("include-volumes"),
 	}
 	var err error
 	if o.Format, err = image.ParseFormat(c.String("format")); err != nil {

@@ -54,7 +54,7 @@ func runDiff(a *app, c *cli.Context) error {
 	for i, ch := range list {
 		rows[i] = diffRow{string(ch.Kind), ch.Path}
 	}
-	return printRows(a, format, diffRow{"KIND", "PATH"}, rows)
+	return printRows(a, format, &diffRow{"KIND", "PATH"}, rows)
 }
 
 // printChanges prints one object with Podman's three lists.

@@ -17,7 +17,7 @@ import (
 func newEventsCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:        "events",
-		Usage:       "show what happens to containers, as it happens",
+		Usage:       "show what happens to containers, volumes and images, as it happens",
 		Description: "What is kept goes back to the last start of the host, or one to two megabytes of it.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "since", Usage: "begin at `TIME`, as 2026-01-31T12:00:00Z, a Unix time, or 10m ago (default: now)"},
@@ -59,11 +59,17 @@ func newEventRow(e event.Event, whole bool) eventRow {
 		e.Attributes = map[string]string{}
 	}
 	if !whole {
-		e.ID = e.ID[:min(12, len(e.ID))]
+		if id := strings.TrimPrefix(e.ID, "sha256:"); len(id) == 64 { // and no name
+			e.ID = id[:12]
+		}
+	}
+	name := e.Attributes["image"]
+	if e.Type == "image" {
+		name = e.Attributes["name"]
 	}
 	return eventRow{
 		Status: e.Action, ID: e.ID, From: e.Attributes["image"], Type: e.Type, Action: e.Action, Actor: eventActor{e.ID, e.Attributes}, Scope: "local",
-		Time: e.Time / int64(time.Second), TimeNano: e.Time, Name: e.Attributes["name"], Image: e.Attributes["image"], Attributes: e.Attributes,
+		Time: e.Time / int64(time.Second), TimeNano: e.Time, Name: e.Attributes["name"], Image: name, Attributes: e.Attributes,
 	}
 }
 
@@ -172,6 +178,17 @@ func parseEventFilters(filters []string) (func(event.Event) bool, error) {
 	}, nil
 }
 
+// namesImage tells whether value, which may leave out the registry of Docker's images or of those made here, and the tag,
+// names the image.
+func namesImage(value, name string) bool {
+	for _, registry := range []string{"", "docker.io/library/", "docker.io/", "localhost/"} {
+		if rest, ok := strings.CutPrefix(name, registry+value); ok && (rest == "" || rest[0] == ':' || rest[0] == '@') {
+			return true
+		}
+	}
+	return false
+}
+
 func eventFilter(key, value string) (func(event.Event) bool, error) {
 	switch key {
 	case "container":
@@ -185,11 +202,11 @@ func eventFilter(key, value string) (func(event.Event) bool, error) {
 		}, nil
 	case "image":
 		return func(e event.Event) bool {
-			name := e.Attributes["image"]
 			if e.Type == "image" {
-				name = e.Attributes["name"]
+				id := strings.TrimPrefix(e.ID, "sha256:")
+				return namesImage(value, e.Attributes["name"]) || id != e.ID && strings.HasPrefix(id, strings.TrimPrefix(value, "sha256:"))
 			}
-			return name == value || strings.HasPrefix(name, value+":") || strings.HasPrefix(name, value+"@")
+			return namesImage(value, e.Attributes["image"])
 		}, nil
 	case "label":
 		k, v, exact := strings.Cut(value, "=")

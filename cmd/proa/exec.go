@@ -7,6 +7,7 @@ import (
 
 	"github.com/proa-containers/proa/libpod"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -19,6 +20,8 @@ func newExecCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "connect standard input"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the command a terminal"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "leave the command in the background"},
+			&cli.StringFlag{Name: "detach-keys", Value: "ctrl-p,ctrl-q", Usage: "`KEYS` that leave a command with a terminal in the background, empty for none"},
+			&cli.IntFlag{Name: "preserve-fds", Usage: "hand `N` more descriptors to the command, from 3 on"},
 			latestFlag(),
 		),
 		Action: func(c *cli.Context) error { return runExec(a, c) },
@@ -54,6 +57,12 @@ func runExec(a *app, c *cli.Context) error {
 		return err
 	}
 	o.Terminal, o.Detach = c.Bool("tty"), c.Bool("detach")
+	if o.DetachKeys, err = parseKeys(c.String("detach-keys")); err != nil {
+		return err
+	}
+	if o.Preserve, err = preserved(c.Int("preserve-fds")); err != nil {
+		return err
+	}
 	fd := int(a.in.Fd())
 	if o.Terminal && c.Bool("interactive") && !o.Detach && !term.IsTerminal(fd) {
 		return errNoTerminal
@@ -88,6 +97,8 @@ func commandEnded(code int, err error) error {
 	var start *libpod.StartError
 	var wrong *libpod.WrongStateError
 	switch {
+	case errors.Is(err, libpod.ErrDetached):
+		return nil
 	case errors.As(err, &start):
 		return &exitError{start.Code, err}
 	case errors.As(err, &wrong):
@@ -98,6 +109,21 @@ func commandEnded(code int, err error) error {
 		return &exitError{code: code}
 	}
 	return nil
+}
+
+// preserved are n descriptors from 3 on, which proa got from its caller.
+func preserved(n int) (files []*os.File, err error) {
+	if n < 0 {
+		return nil, fmt.Errorf("invalid --preserve-fds %d: a number of descriptors", n)
+	}
+	for fd := 3; fd < 3+n; fd++ {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 { // not there, or one of proa's own
+			return nil, fmt.Errorf("invalid --preserve-fds %d: proa was started without the descriptor %d", n, fd)
+		}
+		files = append(files, os.NewFile(uintptr(fd), "preserved"))
+	}
+	return files, nil
 }
 
 // raw puts the user's terminal in raw mode where both that and the command have one.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -32,10 +34,16 @@ func checkPull(c *cli.Context) error {
 func containerFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` of the container"},
+		&cli.BoolFlag{Name: "replace", Usage: "remove the container that has the --name, running or not, once the image is there"},
 		&cli.BoolFlag{Name: "rm", Usage: "remove the container when it ends"},
 		restartFlag(),
 		pullFlag(),
 		&cli.StringFlag{Name: "platform", Usage: "`OS/ARCH[/VARIANT]` of the image"},
+		&cli.StringFlag{Name: "arch", Usage: "`ARCHITECTURE` of the image, in place of the host's"},
+		&cli.StringFlag{Name: "os", Usage: "operating `SYSTEM` of the image: linux"},
+		&cli.StringFlag{Name: "variant", Usage: "`VARIANT` of the architecture of the image"},
+		&cli.StringFlag{Name: "authfile", Usage: "`FILE` with credentials for a pull"},
+		&cli.BoolFlag{Name: "tls-verify", Value: true, Usage: "verify the registry's certificate in a pull; false allows HTTP too"},
 		&cli.StringFlag{Name: "cidfile", Usage: "write the container's id to a new `FILE`"},
 		&cli.StringFlag{Name: "runtime", Usage: "run it with `RUNTIME`, the name or path of an executable as crun or runc, in place of the bundled one"},
 		stringList("label", "l", "set a label, as `KEY=VALUE`"),
@@ -45,7 +53,7 @@ func containerFlags() []cli.Flag {
 		&cli.IntFlag{Name: "stop-timeout", Usage: "`SECONDS` from the stop signal to the kill, -1 for ever (default: 10)"},
 		&cli.BoolFlag{Name: "rootfs", Usage: "the first argument is a directory, not an image; with :O behind it changes are not written there"},
 		&cli.StringFlag{Name: "log-driver", Value: "k8s-file", Usage: "`DRIVER` of the log: k8s-file, json-file, journald, passthrough or none"},
-		stringList("log-opt", "", "option of the log: path, max-size, max-file, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
+		stringList("log-opt", "", "option of the log: path, max-size, max-file, compress, mode, max-buffer-size, tag, labels, labels-regex, env or env-regex (`KEY=VALUE`)"),
 	}
 }
 
@@ -93,10 +101,11 @@ func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 	if err := checkPull(c); err != nil {
 		return err
 	}
-	if ctr.Platform = c.String("platform"); c.IsSet("platform") {
-		if err := checkPlatform(ctr.Platform); err != nil {
-			return err
-		}
+	if ctr.Replace = c.Bool("replace"); ctr.Replace && ctr.Name == "" {
+		return errors.New("--replace needs --name: it is about the container that has it")
+	}
+	if ctr.Platform, err = parsePlatform(c); err != nil {
+		return err
 	}
 	if file := c.String("cidfile"); file != "" {
 		if _, err := os.Lstat(file); err == nil {
@@ -117,6 +126,24 @@ func parseContainer(c *cli.Context, ctr *libpod.Container) (err error) {
 		put(&ctr.Annotations, k, v)
 	}
 	return parseStop(c, ctr)
+}
+
+// parsePlatform is OS/ARCH[/VARIANT] of the image that is wanted; empty for the host's.
+func parsePlatform(c *cli.Context) (string, error) {
+	platform := c.String("platform")
+	parts := slices.ContainsFunc([]string{"arch", "os", "variant"}, c.IsSet)
+	switch {
+	case parts && c.IsSet("platform"):
+		return "", errors.New("give either --platform or --os, --arch and --variant")
+	case parts:
+		platform = cmp.Or(c.String("os"), "linux") + "/" + cmp.Or(c.String("arch"), runtime.GOARCH)
+		if v := c.String("variant"); v != "" {
+			platform += "/" + v
+		}
+	case !c.IsSet("platform"):
+		return "", nil
+	}
+	return platform, checkPlatform(platform)
 }
 
 // bundledRuntime is the name of the runtime that is part of proa.

@@ -29,43 +29,57 @@ func healthFlags() []cli.Flag {
 	}
 }
 
-// parseHealth reads the options of the health check; without any the image's is as it is.
+// parseHealth reads the options of the health check; what none names is as it is, at first the image's.
 func parseHealth(c *cli.Context, ctr *libpod.Container) (err error) {
 	set := slices.DeleteFunc(healthFlags(), func(f cli.Flag) bool { return !c.IsSet(f.Names()[0]) })
 	if len(set) == 0 {
 		return nil
 	}
 	h := &spec.Health{}
-	ctr.Config.Health = h
+	if old := ctr.Config.Health; old != nil {
+		*h = *old
+	}
 	if c.Bool("no-healthcheck") {
 		if len(set) > 1 {
 			return fmt.Errorf("--no-healthcheck and --%s contradict each other", slices.DeleteFunc(set, func(f cli.Flag) bool { return f.Names()[0] == "no-healthcheck" })[0].Names()[0])
 		}
-		h.Test = []string{spec.HealthNone}
+		ctr.Config.Health = &spec.Health{Test: []string{spec.HealthNone}}
 		return nil
 	}
 	if c.IsSet("no-healthcheck") && len(set) == 1 {
-		ctr.Config.Health = nil
 		return nil
 	}
-	if h.Test, err = healthTest(c); err != nil {
+	ctr.Config.Health = h
+	if test, err := healthTest(c); err != nil {
 		return err
+	} else if test != nil {
+		h.Test = test
 	}
 	for flag, to := range map[string]*time.Duration{"health-interval": &h.Interval, "health-timeout": &h.Timeout,
 		"health-start-period": &h.StartPeriod, "health-start-interval": &h.StartInterval} {
-		if *to, err = healthDuration(c, flag); err != nil {
+		if err := healthDuration(c, flag, to); err != nil {
 			return err
 		}
 	}
-	if h.Retries = c.Int("health-retries"); h.Retries < 0 {
-		return fmt.Errorf("invalid --health-retries %d: a number from 1, 0 for the default", h.Retries)
+	if n := c.Int("health-retries"); n < 0 {
+		return fmt.Errorf("invalid --health-retries %d: a number from 1, 0 for the default", n)
+	} else if c.IsSet("health-retries") {
+		h.Retries = n
+	}
+	return healthAction(c, ctr.AutoRemove, h)
+}
+
+// healthAction reads what becomes of an unhealthy container.
+func healthAction(c *cli.Context, remove bool, h *spec.Health) error {
+	if !c.IsSet("health-on-failure") {
+		return nil
 	}
 	switch h.OnFailure = c.String("health-on-failure"); h.OnFailure {
-	case "none":
+	case "none", "":
 		h.OnFailure = ""
-	case "", monitor.Kill, monitor.Stop:
+	case monitor.Kill, monitor.Stop:
 	case monitor.Restart:
-		if ctr.AutoRemove {
+		if remove {
 			return errors.New("--rm and --health-on-failure restart exclude each other: a container that is removed when it ends can't be started again")
 		}
 	default:
@@ -124,13 +138,14 @@ func healthCommand(s string) ([]string, error) {
 	return []string{spec.HealthShell, s}, nil
 }
 
-func healthDuration(c *cli.Context, flag string) (time.Duration, error) {
+func healthDuration(c *cli.Context, flag string, to *time.Duration) error {
 	if !c.IsSet(flag) {
-		return 0, nil
+		return nil
 	}
 	d, err := time.ParseDuration(c.String(flag))
 	if err != nil || d < 0 || d > 0 && d < time.Millisecond {
-		return 0, fmt.Errorf("invalid --%s %q: a duration from 1ms, as 1m30s, or 0s for the default", flag, c.String(flag))
+		return fmt.Errorf("invalid --%s %q: a duration from 1ms, as 1m30s, or 0s for the default", flag, c.String(flag))
 	}
-	return d, nil
+	*to = d
+	return nil
 }

@@ -14,9 +14,16 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
+// What a log that the container does not wait for may buffer; defaultBuffer is Docker's default.
+const (
+	defaultBuffer = 1 << 20
+	minBuffer     = 4 << 10
+	maxBuffer     = 1 << 30
+)
+
 // logOptions are the options that a log driver takes.
 func logOptions(driver string) []string {
-	file := []string{"path", "max-size", "max-file"}
+	file := []string{"path", "max-size", "max-file", "compress", "mode", "max-buffer-size"}
 	marks := []string{"tag", "labels", "labels-regex", "env", "env-regex"}
 	switch driver {
 	case "k8s-file":
@@ -24,7 +31,7 @@ func logOptions(driver string) []string {
 	case "json-file":
 		return append(file, marks...)
 	case "journald":
-		return marks
+		return append(marks, "mode", "max-buffer-size")
 	}
 	return nil
 }
@@ -58,6 +65,15 @@ func parseLog(c *cli.Context, ctr *libpod.Container) error {
 	if log.MaxFiles > 1 && log.MaxSize == 0 {
 		return errors.New("--log-opt max-file needs max-size: without it the log is never rotated")
 	}
+	if log.Compress && log.MaxFiles == 1 {
+		return errors.New("--log-opt compress=true needs max-size and a max-file of 2 or more: it compresses the files that were rotated away")
+	}
+	if log.Buffer > 0 && log.Options["mode"] != "non-blocking" {
+		return errors.New("--log-opt max-buffer-size needs mode=non-blocking: without it the container waits and nothing is buffered")
+	}
+	if log.Options["mode"] == "non-blocking" && log.Buffer == 0 {
+		log.Buffer = defaultBuffer
+	}
 	return libpod.CheckLog(ctr)
 }
 
@@ -77,6 +93,18 @@ func setLogOption(log *monitor.Log, key, value string) (err error) {
 	case "max-file":
 		if log.MaxFiles, err = strconv.Atoi(value); err == nil && log.MaxFiles < 1 {
 			err = errors.New("a number from 1")
+		}
+	case "compress":
+		if log.Compress, err = strconv.ParseBool(value); err != nil {
+			err = errors.New("true or false")
+		}
+	case "mode":
+		if value != "blocking" && value != "non-blocking" {
+			err = errors.New("blocking or non-blocking")
+		}
+	case "max-buffer-size":
+		if log.Buffer, err = units.RAMInBytes(value); err == nil && (log.Buffer < minBuffer || log.Buffer > maxBuffer) {
+			err = errors.New("a size from 4k to 1g")
 		}
 	}
 	return err

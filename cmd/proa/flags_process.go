@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -22,6 +23,9 @@ func processFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the container a terminal"},
 		stringList("env", "e", "set a variable, as `NAME=VALUE`; NAME alone takes the value it has here"),
 		stringList("env-file", "", "read variables from `FILE`, one a line"),
+		&cli.BoolFlag{Name: "env-host", Usage: "all variables that proa has, before those of --env and --env-file"},
+		stringList("unsetenv", "", "leave out the image's variable `NAME`"),
+		&cli.BoolFlag{Name: "unsetenv-all", Usage: "leave out all variables of the image"},
 		&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "working `DIRECTORY` of the command"},
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `USER[:GROUP]`, names of the image or numbers"},
 		stringList("group-add", "", "add a supplementary `GROUP`, a name of the image or a number"),
@@ -37,6 +41,15 @@ func parseProcess(c *cli.Context, p *spec.Process) (err error) {
 	p.Terminal, p.Init, p.Groups = c.Bool("tty"), c.Bool("init"), c.StringSlice("group-add")
 	if p.Env, err = parseEnv(c.StringSlice("env-file"), c.StringSlice("env")); err != nil {
 		return err
+	}
+	if c.Bool("env-host") {
+		p.Env = append(hostEnv(), p.Env...)
+	}
+	p.Unset, p.UnsetAll = c.StringSlice("unsetenv"), c.Bool("unsetenv-all")
+	for _, name := range p.Unset {
+		if name == "" || strings.Contains(name, "=") {
+			return fmt.Errorf("invalid --unsetenv %q: the name of a variable", name)
+		}
 	}
 	if p.Cwd = c.String("workdir"); p.Cwd != "" {
 		if !path.IsAbs(p.Cwd) {
@@ -81,6 +94,11 @@ func parseProcess(c *cli.Context, p *spec.Process) (err error) {
 		p.OOMScore = &n
 	}
 	return nil
+}
+
+// hostEnv is the environment of proa's caller.
+func hostEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "=") })
 }
 
 // parseEntrypoint takes a JSON array, as Podman does, or one command, as Docker does.

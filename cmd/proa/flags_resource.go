@@ -27,6 +27,7 @@ func resourceFlags() []cli.Flag {
 		&cli.StringFlag{Name: "cpuset-cpus", Usage: "run on `CPUS` only, as 0-2,4"},
 		&cli.StringFlag{Name: "cpuset-mems", Usage: "take memory from `NODES` only, as 0-2,4"},
 		&cli.StringFlag{Name: "pids-limit", Usage: "limit the processes to a `NUMBER`, -1 for no limit"},
+		&cli.StringFlag{Name: "blkio-weight", Usage: "relative `WEIGHT` of block input and output, 10 to 1000 (0: the default)"},
 	}
 }
 
@@ -58,6 +59,13 @@ func parseResources(c *cli.Context, r *spec.Resources) (err error) {
 			return fmt.Errorf("invalid --pids-limit %q: a number, 0 or -1 for no limit", s)
 		}
 		r.PidsLimit = max(r.PidsLimit, 0)
+	}
+	if s := c.String("blkio-weight"); c.IsSet("blkio-weight") {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil || n != 0 && (n < 10 || n > 1000) {
+			return fmt.Errorf("invalid --blkio-weight %q: a number from 10 to 1000, 0 for the default", s)
+		}
+		r.IOWeight = uint16(n)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func printHistory(a *app, c *cli.Context, steps []image.Step) error {
 		format = strings.ReplaceAll(format, ".CreatedSince", ".CreatedAt")
 		head.CreatedAt = head.CreatedSince
 	}
-	return printRows(a, format, head, rows)
+	return printRows(a, format, &head, rows)
 }
 
 func newHistoryRow(s image.Step, human, whole bool) historyRow {

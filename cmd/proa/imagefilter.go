@@ -3,12 +3,18 @@ package main
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/storage"
 )
+
+// imageFilterKeys are what --filter of images knows.
+const imageFilterKeys = "dangling=BOOL, reference=PATTERN, label=KEY[=VALUE], label!=KEY[=VALUE], before=IMAGE, since=IMAGE, after=IMAGE, until=TIME, " +
+	"id=PREFIX, digest=PREFIX, containers=BOOL, intermediate=BOOL or readonly=BOOL"
 
 // imageFilter keeps an image's row or not.
 type imageFilter func(image.Listed, imageRow) bool
@@ -59,19 +65,33 @@ func parseImageFilters(s *storage.Store, filters []string) ([]imageFilter, error
 
 func parseImageFilter(s *storage.Store, key, value string) (imageFilter, error) {
 	switch key {
-	case "dangling":
+	case "dangling", "containers", "intermediate", "readonly":
 		want, err := strconv.ParseBool(value)
 		if err != nil {
 			return nil, fmt.Errorf("want true or false")
 		}
-		return func(i image.Listed, _ imageRow) bool { return (len(i.Names) == 0) == want }, nil
-	case "label":
+		return func(i image.Listed, _ imageRow) bool {
+			is := map[string]bool{"dangling": len(i.Names) == 0, "containers": i.Containers > 0, "intermediate": i.Intermediate, "readonly": i.ReadOnly}
+			return is[key] == want
+		}, nil
+	case "label", "label!":
 		name, text, exact := strings.Cut(value, "=")
 		return func(i image.Listed, _ imageRow) bool {
 			got, ok := i.Config.Labels[name]
-			return ok && (!exact || got == text)
+			return (ok && (!exact || got == text)) == (key == "label")
 		}, nil
-	case "before", "since":
+	case "id":
+		return func(i image.Listed, _ imageRow) bool {
+			return strings.HasPrefix(i.ID, strings.TrimPrefix(value, "sha256:"))
+		}, nil
+	case "digest":
+		if !strings.HasPrefix(value, "sha256:") {
+			value = "sha256:" + value
+		}
+		return func(i image.Listed, _ imageRow) bool {
+			return slices.ContainsFunc(i.Digests, func(d digest.Digest) bool { return strings.HasPrefix(d.String(), value) })
+		}, nil
+	case "before", "since", "after":
 		other, err := image.Lookup(s, value)
 		if err != nil {
 			return nil, err
@@ -89,7 +109,7 @@ func parseImageFilter(s *storage.Store, key, value string) (imageFilter, error) 
 		}
 		return func(i image.Listed, _ imageRow) bool { return i.Created.Before(t) }, nil
 	}
-	return nil, fmt.Errorf("unknown key; there are dangling, reference, label, before, since, until")
+	return nil, fmt.Errorf("unknown key; there are %s", imageFilterKeys)
 }
 
 // matchesReference: a pattern with a tag has to match the tag too; one with fewer path components than the name, its end.

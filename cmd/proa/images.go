@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,14 +15,19 @@ import (
 )
 
 type imagesOptions struct {
-	all, quiet, noTrunc, digests bool
-	format                       string
-	filters                      []imageFilter
+	all, quiet, noTrunc, digests, noHeading bool
+	format, sort                            string
+	filters                                 []imageFilter
 }
 
-// imageRow is one name of one image, with the fields that Docker's --format has.
+// imageRow is one name of one image, with the fields that Docker's --format has, which are those of its JSON, and
+// Podman's.
 type imageRow struct {
 	Repository, Tag, Digest, ID, CreatedSince, CreatedAt, Size, VirtualSize, Containers, SharedSize, UniqueSize string
+
+	Created, CreatedTime, ReadOnly string `json:"-"`
+
+	image *image.Listed
 }
 
 func newImagesCommand(a *app) *cli.Command {
@@ -30,39 +38,64 @@ func newImagesCommand(a *app) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "nameless parent images too"},
 			&cli.BoolFlag{Name: "digests", Usage: "show digests"},
-			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "only those with `KEY=VALUE`: dangling=BOOL, reference=PATTERN, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME"},
+			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "only those with `KEY=VALUE`: " + imageFilterKeys},
 			&cli.StringFlag{Name: "format", Usage: "table, json or a Go `TEMPLATE`, with \"table \" before it for a table"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "whole ids"},
+			&cli.BoolFlag{Name: "noheading", Aliases: []string{"n"}, Usage: "a table without its first line"},
+			&cli.StringFlag{Name: "sort", Value: "created", Usage: "by `FIELD`: created, id, repository, size or tag"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids alone"},
 		},
-		Action: func(c *cli.Context) error {
-			o := imagesOptions{
-				all: c.Bool("all"), quiet: c.Bool("quiet"), noTrunc: c.Bool("no-trunc"), digests: c.Bool("digests"), format: c.String("format"),
-			}
-			filters := c.StringSlice("filter")
-			if c.NArg() > 1 {
-				return errors.New("images takes at most one name")
-			}
-			if c.NArg() == 1 {
-				filters = append(filters, "reference="+c.Args().First())
-			}
-			s, err := a.store(c.Context)
-			if err != nil {
-				return err
-			}
-			if o.filters, err = parseImageFilters(s, filters); err != nil {
-				return err
-			}
-			list, bad, err := image.List(c.Context, s)
-			if err != nil {
-				return err
-			}
-			for _, err := range bad {
-				fmt.Fprintln(a.err, "proa: warning:", err)
-			}
-			return printImages(a, o, list)
-		},
+		Action: func(c *cli.Context) error { return runImages(a, c) },
 	}
+}
+
+func runImages(a *app, c *cli.Context) error {
+	o := imagesOptions{
+		all: c.Bool("all"), quiet: c.Bool("quiet"), noTrunc: c.Bool("no-trunc"), digests: c.Bool("digests"), noHeading: c.Bool("noheading"),
+		format: c.String("format"), sort: c.String("sort"),
+	}
+	filters := c.StringSlice("filter")
+	switch {
+	case c.NArg() > 1:
+		return errors.New("images takes at most one name")
+	case imageOrder(o.sort) == nil:
+		return fmt.Errorf("invalid --sort %q: created, id, repository, size or tag", o.sort)
+	case c.NArg() == 1:
+		filters = append(filters, "reference="+c.Args().First())
+	}
+	s, err := a.store(c.Context)
+	if err != nil {
+		return err
+	}
+	o.all = o.all || slices.Contains(filters, "intermediate=true")
+	if o.filters, err = parseImageFilters(s, filters); err != nil {
+		return err
+	}
+	list, bad, err := image.List(c.Context, s)
+	if err != nil {
+		return err
+	}
+	for _, err := range bad {
+		fmt.Fprintln(a.err, "proa: warning:", err)
+	}
+	return printImages(a, o, list)
+}
+
+// imageOrder compares two rows by a field of --sort; nil for one that there is not.
+func imageOrder(field string) func(x, y imageRow) int {
+	switch field {
+	case "created":
+		return func(x, y imageRow) int { return y.image.Created.Compare(x.image.Created) }
+	case "id":
+		return func(x, y imageRow) int { return cmp.Compare(x.image.ID, y.image.ID) }
+	case "repository":
+		return func(x, y imageRow) int { return cmp.Compare(x.Repository, y.Repository) }
+	case "size":
+		return func(x, y imageRow) int { return cmp.Compare(x.image.Size, y.image.Size) }
+	case "tag":
+		return func(x, y imageRow) int { return cmp.Compare(x.Tag, y.Tag) }
+	}
+	return nil
 }
 
 func printImages(a *app, o imagesOptions, list []image.Listed) error {
@@ -80,6 +113,7 @@ func printImages(a *app, o imagesOptions, list []image.Listed) error {
 			rows = append(rows, row)
 		}
 	}
+	slices.SortStableFunc(rows, imageOrder(o.sort))
 	switch {
 	case o.quiet && o.format == "":
 		o.format = "{{.ID}}"
@@ -91,7 +125,13 @@ func printImages(a *app, o imagesOptions, list []image.Listed) error {
 			o.format = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 		}
 	}
-	head := imageRow{"REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "CREATED AT", "SIZE", "SIZE", "CONTAINERS", "SHARED SIZE", "UNIQUE SIZE"}
+	head := &imageRow{
+		"REPOSITORY", "TAG", "DIGEST", "IMAGE ID", "CREATED", "CREATED AT", "SIZE", "SIZE", "CONTAINERS", "SHARED SIZE", "UNIQUE SIZE",
+		"CREATED", "CREATED AT", "READONLY", nil,
+	}
+	if o.noHeading {
+		head = nil
+	}
 	return printRows(a, o.format, head, rows)
 }
 
@@ -105,13 +145,14 @@ func imageRows(i image.Listed, o imagesOptions) []imageRow {
 		Repository: "<none>", Tag: "<none>", Digest: "<none>", ID: id,
 		CreatedSince: units.HumanDuration(time.Since(i.Created)) + " ago", CreatedAt: i.Created.Local().Format("2006-01-02 15:04:05 -0700 MST"),
 		Size: units.HumanSizeWithPrecision(float64(i.Size), 3), Containers: fmt.Sprint(i.Containers), SharedSize: "N/A", UniqueSize: "N/A",
+		ReadOnly: strconv.FormatBool(i.ReadOnly), image: &i,
 	}
-	base.VirtualSize = base.Size
+	base.VirtualSize, base.Created, base.CreatedTime = base.Size, base.CreatedSince, base.CreatedAt
 	if i.Digest != "" {
 		base.Digest = i.Digest.String()
 	}
 	if i.Created.IsZero() {
-		base.CreatedSince = "N/A"
+		base.CreatedSince, base.Created = "N/A", "N/A"
 	}
 	var rows []imageRow
 	tagged := map[string]bool{}

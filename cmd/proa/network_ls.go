@@ -68,15 +68,12 @@ func runNetworkLs(a *app, c *cli.Context) error {
 	case format == "", format == "table":
 		format = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
 	}
-	head := networkRow{
+	head := &networkRow{
 		CreatedAt: "CREATED AT", Driver: "DRIVER", ID: "NETWORK ID", IPv4: "IPV4", IPv6: "IPV6", Internal: "INTERNAL", Labels: "LABELS", Name: "NAME", Scope: "SCOPE",
 		Created: "CREATED", DNSEnabled: "DNS", NetworkInterface: "INTERFACE", Options: "OPTIONS",
 	}
 	if c.Bool("noheading") {
-		if len(rows) == 0 {
-			return nil
-		}
-		head, rows = rows[0], rows[1:]
+		head = nil
 	}
 	return printRows(a, format, head, rows)
 }

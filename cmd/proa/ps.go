@@ -24,6 +24,7 @@ func newPsCommand(a *app) *cli.Command {
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "ids alone"},
 			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what each wrote, and that with its image"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "do not shorten anything"},
+			&cli.BoolFlag{Name: "noheading", Usage: "a table without its first line"},
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "the last `NUMBER` made, running or not"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "the last one made, running or not"},
 			&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "`KEY=VALUE` with a key of " + filterKeys},
@@ -35,15 +36,15 @@ func newPsCommand(a *app) *cli.Command {
 }
 
 type psOptions struct {
-	all, quiet, size, noTrunc bool
-	last                      int
-	filters                   []string
-	sort, format              string
+	all, quiet, size, noTrunc, noHeading bool
+	last                                 int
+	filters                              []string
+	sort, format                         string
 }
 
 func parsePs(c *cli.Context) (psOptions, error) {
 	o := psOptions{
-		all: c.Bool("all"), quiet: c.Bool("quiet"), size: c.Bool("size"), noTrunc: c.Bool("no-trunc"), last: c.Int("last"),
+		all: c.Bool("all"), quiet: c.Bool("quiet"), size: c.Bool("size"), noTrunc: c.Bool("no-trunc"), noHeading: c.Bool("noheading"), last: c.Int("last"),
 		filters: c.StringSlice("filter"), sort: c.String("sort"), format: c.String("format"),
 	}
 	switch {

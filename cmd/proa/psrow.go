@@ -29,8 +29,12 @@ func (r psRow) Label(name string) string {
 	return r.labels[name]
 }
 
-func psHead() psRow {
-	return psRow{
+// head is the first line of a table, nil for none.
+func (o psOptions) head() *psRow {
+	if o.noHeading {
+		return nil
+	}
+	return &psRow{
 		Command: "COMMAND", CreatedAt: "CREATED AT", ID: "CONTAINER ID", Image: "IMAGE", Labels: "LABELS", LocalVolumes: "LOCAL VOLUMES", Mounts: "MOUNTS",
 		Names: "NAMES", Networks: "NETWORKS", Ports: "PORTS", RunningFor: "CREATED", Size: "SIZE", State: "STATE", Status: "STATUS",
 		AutoRemove: "AUTO REMOVE", Created: "CREATED", CreatedHuman: "CREATED", Exited: "EXITED", ExitedAt: "EXITED AT", ExitCode: "EXIT CODE",
@@ -54,7 +58,7 @@ func printPs(a *app, o psOptions, list []libpod.Listed, sizes map[string]libpod.
 			o.format += "\t{{.Size}}"
 		}
 	}
-	return printRows(a, o.format, psHead(), rows)
+	return printRows(a, o.format, o.head(), rows)
 }
 
 // stampLayout is how Docker writes a time in a table.

@@ -48,7 +48,7 @@ func newRmiCommand(a *app) *cli.Command {
 			}
 			var errs []error
 			for _, ref := range refs {
-				if err := removeImage(c.Context, a, s, ref, o); err != nil && !(missing && errors.Is(err, image.ErrNotFound)) {
+				if err := removeImage(c.Context, a, e, ref, o); err != nil && !(missing && errors.Is(err, image.ErrNotFound)) {
 					errs = append(errs, nameUsers(e, err))
 				}
 			}
@@ -72,13 +72,30 @@ func unusedImages(ctx context.Context, s *storage.Store) ([]string, error) {
 	return ids, errors.Join(bad...)
 }
 
-func removeImage(ctx context.Context, a *app, s *storage.Store, ref string, o image.RemoveOptions) error {
+func removeImage(ctx context.Context, a *app, e *libpod.Engine, ref string, o image.RemoveOptions) error {
+	s, err := e.Store()
+	if err != nil {
+		return err
+	}
+	var labels map[string]string
+	id := ""
+	if img, err := image.Lookup(s, ref); err == nil { // one that can't be read can be removed
+		id, labels = img.ID, img.Config.Labels
+	}
 	done, err := image.Remove(ctx, s, ref, o)
+	if id == "" && len(done.Deleted) > 0 {
+		id = done.Deleted[0]
+	}
 	for _, n := range done.Untagged {
 		fmt.Fprintln(a.out, "Untagged:", n)
+		e.SayImage("untag", id, n, labels)
 	}
-	for _, id := range done.Deleted {
-		fmt.Fprintln(a.out, "Deleted: sha256:"+id)
+	for _, deleted := range done.Deleted {
+		fmt.Fprintln(a.out, "Deleted: sha256:"+deleted)
+		if deleted != id { // a nameless parent
+			labels = nil
+		}
+		e.SayImage("delete", deleted, "sha256:"+deleted, labels)
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // printRows prints each row by the Go template format; behind "table " it is a table, with head's fields as its first
-// line.
-func printRows[T any](a *app, format string, head T, rows []T) error {
+// line, or none without a head.
+func printRows[T any](a *app, format string, head *T, rows []T) error {
 	format, table := strings.CutPrefix(format, "table ")
 	t, err := parseTemplate(format)
 	if err != nil || t == nil {
@@ -20,8 +20,10 @@ func printRows[T any](a *app, format string, head T, rows []T) error {
 		w := tabwriter.NewWriter(a.out, 0, 0, 3, ' ', 0)
 		defer w.Flush()
 		out = w
-		if err := t.print(out, head); err != nil {
-			return err
+		if head != nil {
+			if err := t.print(out, *head); err != nil {
+				return err
+			}
 		}
 	}
 	for _, row := range rows {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -161,14 +162,18 @@ func (a *app) containerImage(c *cli.Context, e *libpod.Engine, ctr *libpod.Conta
 // findImage looks the image up, pulling it by --pull's rule.
 func (a *app) findImage(c *cli.Context, e *libpod.Engine, name string, warm *libpod.Warm) (*image.Image, error) {
 	policy := c.String("pull")
+	platform, err := parsePlatform(c)
+	if err != nil {
+		return nil, err
+	}
 	var img *image.Image
-	err := image.ErrNotFound
+	err = image.ErrNotFound
 	if policy != "always" {
 		img, err = e.Image(name)
 	}
-	if err == nil && !ofPlatform(img, c.String("platform")) {
+	if err == nil && !ofPlatform(img, platform) {
 		// Docker's rule: a local image of another platform is not the one that was asked for.
-		err = fmt.Errorf("%w of platform %s: %q is here for %s/%s", image.ErrNotFound, c.String("platform"), name, img.OS, img.Architecture)
+		err = fmt.Errorf("%w of platform %s: %q is here for %s/%s", image.ErrNotFound, platform, name, img.OS, img.Architecture)
 	}
 	if !errors.Is(err, image.ErrNotFound) {
 		return img, err
@@ -178,8 +183,14 @@ func (a *app) findImage(c *cli.Context, e *libpod.Engine, name string, warm *lib
 	}
 	warm.Cancel() // a pull may take long
 	args := []string{"pull"}
-	if p := c.String("platform"); p != "" {
-		args = append(args, "--platform", p)
+	if platform != "" {
+		args = append(args, "--platform", platform)
+	}
+	if file := c.String("authfile"); file != "" {
+		args = append(args, "--authfile", file)
+	}
+	if c.IsSet("tls-verify") {
+		args = append(args, "--tls-verify="+strconv.FormatBool(c.Bool("tls-verify")))
 	}
 	if c.Bool("quiet") {
 		args = append(args, "--quiet")

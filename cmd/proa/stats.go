@@ -255,13 +255,13 @@ func (s *stats) print(rows []statsRow) error {
 	}
 	head := statsRow{"BLOCK I/O", "CPU %", "CONTAINER", "CONTAINER ID", "MEM %", "MEM USAGE / LIMIT", "NAME", "NET I/O", "PIDS"}
 	if !s.clear {
-		return printRows(s.app, s.format, head, rows)
+		return printRows(s.app, s.format, &head, rows)
 	}
 	// The table is written over the last one, each line erased behind its end, and the rest of the screen after it.
 	var text strings.Builder
 	to := *s.app
 	to.out = &text
-	if err := printRows(&to, s.format, head, rows); err != nil {
+	if err := printRows(&to, s.format, &head, rows); err != nil {
 		return err
 	}
 	lines := strings.SplitAfter(text.String(), "\n")

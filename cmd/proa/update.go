@@ -12,15 +12,19 @@ import (
 func newUpdateCommand(a *app) *cli.Command {
 	return &cli.Command{
 		Name:      "update",
-		Usage:     "change the limits and the restart policy of containers, at once of those that run",
+		Usage:     "change the limits, the restart policy and the health check of containers, at once of those that run",
 		ArgsUsage: "CONTAINER [CONTAINER...]",
-		Flags:     append(resourceFlags(), restartFlag(), latestFlag()),
+		Flags:     append(updateFlags(), latestFlag()),
 		Action:    objectErrors(func(c *cli.Context) error { return runUpdate(a, c) }),
 	}
 }
 
+func updateFlags() []cli.Flag {
+	return append(append(resourceFlags(), restartFlag()), healthFlags()...)
+}
+
 func runUpdate(a *app, c *cli.Context) error {
-	if !anySet(c, append(resourceFlags(), restartFlag())) {
+	if !anySet(c, updateFlags()) {
 		return errors.New("update takes at least one option to change, as --memory 512m; `proa update --help` lists them")
 	}
 	// What is wrong for every container is said once; swap alone goes with the memory that each has.
@@ -29,12 +33,12 @@ func runUpdate(a *app, c *cli.Context) error {
 			return err
 		}
 	}
-	if err := parseRestart(c, &libpod.Container{}); err != nil {
+	if err := errors.Join(parseRestart(c, &libpod.Container{}), parseHealth(c, &libpod.Container{})); err != nil {
 		return err
 	}
 	return a.eachChosen(c, nil, 1, func(e *libpod.Engine, t chosen) (string, error) {
-		return t.ref, e.Update(t.Container, func(ctr *libpod.Container) error {
-			return errors.Join(parseRestart(c, ctr), updateLimits(c, &ctr.Config.Resources))
+		return t.ref, e.Update(c.Context, t.Container, func(ctr *libpod.Container) error {
+			return errors.Join(parseRestart(c, ctr), updateHealth(c, ctr), updateLimits(c, &ctr.Config.Resources))
 		})
 	})
 }
@@ -46,6 +50,20 @@ func anySet(c *cli.Context, flags []cli.Flag) bool {
 		}
 	}
 	return false
+}
+
+// updateHealth changes what the command line names, and leaves the rest of the health check as it is.
+func updateHealth(c *cli.Context, ctr *libpod.Container) error {
+	if !anySet(c, healthFlags()) {
+		return nil
+	}
+	if err := parseHealth(c, ctr); err != nil {
+		return err
+	}
+	if !c.Bool("no-healthcheck") && !ctr.Config.Health.Checks() {
+		return libpod.ErrNoHealth
+	}
+	return nil
 }
 
 // updateLimits changes what the command line names.

@@ -76,12 +76,9 @@ func runVolumeLs(a *app, c *cli.Context) error {
 	case format == "", format == "table":
 		format = "table {{.Driver}}\t{{.Name}}"
 	}
-	head := volumeRow{"AVAILABILITY", "DRIVER", "GROUP", "LABELS", "LINKS", "MOUNTPOINT", "VOLUME NAME", "SCOPE", "SIZE", "STATUS", "CREATED AT", "OPTIONS", nil}
+	head := &volumeRow{"AVAILABILITY", "DRIVER", "GROUP", "LABELS", "LINKS", "MOUNTPOINT", "VOLUME NAME", "SCOPE", "SIZE", "STATUS", "CREATED AT", "OPTIONS", nil}
 	if c.Bool("noheading") {
-		if len(rows) == 0 {
-			return nil
-		}
-		head, rows = rows[0], rows[1:]
+		head = nil
 	}
 	return printRows(a, format, head, rows)
 }

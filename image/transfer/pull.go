@@ -48,6 +48,7 @@ type PullOptions struct {
 	Policy   Policy
 	AllTags  bool
 	Output   Output
+	Pulled   func(name, id string) // told of each image that came, when all are there; may be nil
 }
 
 // Pull brings an image from a registry into the store and returns the ids of what it pulled: one, or with AllTags one
@@ -86,13 +87,21 @@ func Pull(ctx context.Context, s *storage.Store, ref string, o PullOptions) ([]s
 		}
 	}
 	restoreBlobInfo(ctx, s)
+	var pulled []Loaded
+	told := o.Pulled
+	o.Pulled = func(name, id string) { pulled = append(pulled, Loaded{id, []string{name}}) }
 	ids, err := pullNames(ctx, w, sys, names, local, o)
 	if err != nil {
 		w.Undo()
-	} else {
-		keepBlobInfo(ctx, w)
+		return ids, err
 	}
-	return ids, err
+	keepBlobInfo(ctx, w)
+	for _, p := range pulled {
+		if told != nil {
+			told(p.Names[0], p.ID)
+		}
+	}
+	return ids, nil
 }
 
 // usable is the local image of a name, when it has one for the platform asked for.
@@ -219,7 +228,11 @@ func pullOne(ctx context.Context, w *storage.Transfer, sys *types.SystemContext,
 	if err := checkPlatform(ctx, sys, src, o.Platform); err != nil {
 		return "", errors.Join(err, source.Close())
 	}
-	return copyImage(ctx, w, sys, src, name, "", o.Output)
+	id, err := copyImage(ctx, w, sys, src, name, "", o.Output)
+	if err == nil {
+		o.Pulled(name.String(), id)
+	}
+	return id, err
 }
 
 // checkPlatform refuses an image that is not for the platform asked for, or for this host, before a layer is fetched.

@@ -19,6 +19,9 @@ type Paths struct {
 	Home    string
 }
 
+// EventDir is the directory of the log of events.
+func (p Paths) EventDir() string { return filepath.Join(p.RunDir, "events") }
+
 // ErrNoRuntimeDir says that no run directory can be had.
 var ErrNoRuntimeDir = errors.New("no directory for what a reboot discards")
 

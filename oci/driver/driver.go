@@ -6,6 +6,7 @@
 package driver
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -68,8 +69,13 @@ func (r Runtime) Create(p Place, s Streams) (Process, error) {
 // RootPath is where Create attaches the root: what config.json of such a container must name.
 func (r Runtime) RootPath() string { return r.path(rootDir) }
 
-// Start lets the created container's command run.
-func (r Runtime) Start() error { return r.run([]string{"start", r.ID}, Place{}, Streams{}) }
+// Start lets the created container's command run, if it can be.
+func (r Runtime) Start() error {
+	if err := r.runnable("start", r.created()); err != nil {
+		return err
+	}
+	return r.run([]string{"start", r.ID}, Place{}, Streams{})
+}
 
 // Delete kills the container if it is there and removes what the runtime keeps of it.
 func (r Runtime) Delete() error {
@@ -87,6 +93,12 @@ func (r Runtime) Known() bool {
 
 // Exec starts a further process in the running container, as a process section of config.json describes it.
 func (r Runtime) Exec(process []byte, p Place, s Streams) (Process, error) {
+	var c command
+	if json.Unmarshal(process, &c) == nil {
+		if err := r.runnable("exec", c); err != nil {
+			return Process{}, err
+		}
+	}
 	dir, err := os.MkdirTemp(r.Bundle, "exec-")
 	if err != nil {
 		return Process{}, fmt.Errorf("making a directory for the command: %w", err)

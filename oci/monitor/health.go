@@ -23,6 +23,12 @@ type Health struct {
 	FreezeFile                 string `json:",omitempty"` // cgroup.events of the container, or freezer.state of v1
 }
 
+// Checks replaces the health check of a container that runs.
+type Checks struct {
+	Health *Health // nil: none any more
+	Afresh bool    // what the checks before have found does not count: they were of something else
+}
+
 // What happens to a container that becomes unhealthy.
 const (
 	Kill    = "kill"

@@ -49,6 +49,7 @@ const (
 	Failed   byte = 'f' // monitor to starter: a JSON Failure
 	Exited   byte = 'x' // monitor to client: a JSON Exit, the last packet
 	Update   byte = 'u' // client to monitor: a JSON Change
+	Recheck  byte = 'k' // client to monitor: with the descriptor of a JSON Checks; monitor to that client: it is done
 	Probe    byte = 'b' // client to monitor: make a health check now; monitor to that client: a JSON HealthResult
 )
 
@@ -114,6 +115,8 @@ type Log struct {
 	Lazy     bool   `json:",omitempty"` // the file and its directory are made with the first output
 	MaxSize  int64  `json:",omitempty"` // bytes; 0: unlimited
 	MaxFiles int    `json:",omitempty"`
+	Compress bool   `json:",omitempty"` // the files that were rotated away
+	Buffer   int64  `json:",omitempty"` // bytes of output that may wait for the log before some is dropped; 0: the container waits
 	// Attrs are the details that json-file keeps with each line, or the fields of journald's entries.
 	Attrs map[string]string `json:",omitempty"`
 	// Options that the engine makes Attrs of.

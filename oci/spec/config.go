@@ -21,6 +21,8 @@ type Process struct {
 	Entrypoint []string          `json:",omitempty"`
 	Cmd        []string          `json:",omitempty"`
 	Env        []string          `json:",omitempty"` // KEY=VALUE; the image's, then --env-file's, then --env's
+	Unset      []string          `json:"-"`          // names of the image's variables to leave out when the container is made
+	UnsetAll   bool              `json:"-"`
 	Cwd        string            `json:",omitempty"`
 	User       string            `json:",omitempty"` // NAME|UID[:NAME|GID]
 	Groups     []string          `json:",omitempty"` // supplementary, names or ids
@@ -107,6 +109,7 @@ type Resources struct {
 	CPUSet     string  `json:",omitempty"`
 	CPUSetMems string  `json:",omitempty"`
 	PidsLimit  int64   `json:",omitempty"`
+	IOWeight   uint16  `json:",omitempty"` // 10 to 1000
 }
 
 // Set tells whether a limit is asked for.

@@ -237,6 +237,9 @@ func limits(g *generate.Generator, r Resources) {
 	if r.PidsLimit != 0 {
 		g.SetLinuxResourcesPidsLimit(r.PidsLimit)
 	}
+	if r.IOWeight != 0 {
+		g.SetLinuxResourcesBlockIOWeight(r.IOWeight)
+	}
 }
 
 // Limits are the limits of a running container that had those of old and is to have r's: what is no more is unlimited.

@@ -1,4 +1,4 @@
-// Package event owns the log of what happened to containers: one JSON object a line, in a directory on tmpfs that the
+// Package event owns the log of what happened to containers, volumes and images: one JSON object a line, in a directory on tmpfs that the
 // user's proa processes and monitors write to. It is read by libpod. It links into proa and into proa-init, so it
 // imports next to nothing.
 //
@@ -57,6 +57,17 @@ func (s Source) Say(action string, pairs ...string) error {
 		}
 	}
 	return Append(s.Dir, e)
+}
+
+// Image is an event of the image id, or for a pull of the name it was pulled by. As with Docker its labels are attributes
+// too.
+func Image(action, id, name string, labels map[string]string) Event {
+	attributes := make(map[string]string, len(labels)+1)
+	for k, v := range labels {
+		attributes[k] = v
+	}
+	attributes["name"] = name
+	return Event{Type: "image", Action: action, ID: id, Attributes: attributes}
 }
 
 // Append writes an event that happens now to the log in dir. Nothing is synced: the log is of this boot.

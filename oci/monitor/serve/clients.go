@@ -23,8 +23,9 @@ type clients struct {
 	ended *monitor.Exit
 	late  *lateOutput // not nil once the container has ended and a client lags behind
 
-	change func(monitor.Change)
-	prober *prober // of the container's health; nil without a check or a run
+	change  func(monitor.Change)
+	recheck func(monitor.Checks) error
+	prober  *prober // of the container's health; nil without a check or a run
 
 	stdinMu sync.Mutex
 	stdin   *os.File // the container's standard input; nil when closed
@@ -203,12 +204,20 @@ func (c *clients) receive(conn *monitor.Conn) {
 		if err != nil {
 			return
 		}
-		if kind != monitor.Hold {
-			closeAll(files)
-		}
 		switch kind {
 		case monitor.Hold:
 			hold(files)
+			files = nil
+		case monitor.Recheck:
+			var checks monitor.Checks
+			if len(files) == 0 || c.recheck == nil || readMapped(files[0], &checks) != nil {
+				break
+			}
+			if c.recheck(checks) != nil {
+				closeAll(files)
+				return
+			}
+			conn.Send(monitor.Recheck, nil)
 		case monitor.Stdin:
 			c.writeStdin(payload)
 		case monitor.StdinEOF:
@@ -229,6 +238,7 @@ func (c *clients) receive(conn *monitor.Conn) {
 				c.change(change)
 			}
 		}
+		closeAll(files)
 	}
 }
 

@@ -24,10 +24,7 @@ func (s *server) launchForeign(rt driver.Runtime) (*monitor.Init, error) {
 	init, err := s.createForeign(rt)
 	if err == nil {
 		if err = rt.Start(); err == nil {
-			s.await = func() (syscall.WaitStatus, error) { return awaitChild(init.PID) }
-			if s.cfg.Health != nil { // its checks are this process's children as well
-				s.await = func() (syscall.WaitStatus, error) { return awaitOne(init.PID) }
-			}
+			s.await = func() (syscall.WaitStatus, error) { return s.awaitChild(init.PID) }
 			s.after = func() { rt.Delete() } // what it leaves, libpod removes with the run directory
 			init.StartedAt = time.Now()
 			return init, nil
@@ -72,10 +69,12 @@ func (s *server) complete(err error) error {
 	return err
 }
 
-// awaitChild reaps every child until pid ended: the runtime's own processes may come here too. Where pid is no child,
-// because the runtime did not leave it to its subreaper, its end is seen and its status is not.
-func awaitChild(pid int) (syscall.WaitStatus, error) {
-	for {
+// awaitChild reaps every child until pid ended: the runtime's own processes may come here too. With a health check, whose
+// commands are this process's children as well, it reaps pid alone. Where pid is no child, because the runtime did not
+// leave it to its subreaper, its end is seen and its status is not.
+func (s *server) awaitChild(pid int) (syscall.WaitStatus, error) {
+	defer s.leaveChildren()
+	for !s.checks.children.Load() {
 		var ws unix.WaitStatus
 		got, err := unix.Wait4(-1, &ws, 0, nil)
 		switch {
@@ -86,6 +85,28 @@ func awaitChild(pid int) (syscall.WaitStatus, error) {
 			return syscall.WaitStatus(ws), nil
 		}
 	}
+	s.leaveChildren()
+	return awaitOne(pid)
+}
+
+// leaveChildren says that awaitChild reaps no child of a check's.
+func (s *server) leaveChildren() { s.checks.once.Do(func() { close(s.checks.left) }) }
+
+// shareChildren has awaitChild leave the children of health checks alone, and returns when it does. It may be waiting for
+// any: one that ends at once, having nothing to do, makes it look. A command whose end it took from its check would stay a
+// zombie, and with that the container's pid namespace.
+func (s *server) shareChildren() error {
+	if s.checks.children.Swap(true) || s.cfg.Runtime == nil || s.checks.proc == nil {
+		return nil
+	}
+	nudge, err := os.StartProcess("/proc/self/exe", []string{"proa-init"}, &os.ProcAttr{})
+	if err != nil {
+		s.checks.children.Store(false)
+		return err
+	}
+	<-s.checks.left
+	_, _ = nudge.Wait() // unless awaitChild has
+	return nil
 }
 
 // awaitOne waits for the child pid alone.

@@ -30,6 +30,14 @@ func (noLog) release()                   {}
 func (noLog) close() error               { return nil }
 
 func openLog(l monitor.Log) (logger, error) {
+	log, err := openDriver(l)
+	if err == nil && l.Buffer > 0 {
+		log = newRing(log, l.Buffer)
+	}
+	return log, err
+}
+
+func openDriver(l monitor.Log) (logger, error) {
 	log := &fileLog{opts: l}
 	switch l.Driver {
 	case "none", "passthrough":
@@ -66,6 +74,7 @@ type fileLog struct {
 	size   int64    // of the file, without what is in buf
 	held   map[string][]byte
 	attrs  []byte
+	at     time.Time // of what is written next; zero for now
 	encode func(buf, stamp []byte, stream string, line []byte) []byte
 
 	memory scratch
@@ -74,6 +83,8 @@ type fileLog struct {
 	lost   int64  // output that could not be written
 	told   int64  // the part of lost that buf tells of
 	why    error
+
+	packing *packing // of the files that were rotated away; nil when none goes on
 }
 
 func (l *fileLog) open() error {
@@ -149,7 +160,11 @@ func (l *fileLog) writeWhole(stream string, chunk []byte) error {
 		l.memory = newScratch(flushAt + 8*maxLine + len(l.attrs) + page)
 	}
 	var at [len(stampLayout)]byte
-	stamp := time.Now().UTC().AppendFormat(at[:0], stampLayout)
+	now := l.at
+	if now.IsZero() {
+		now = time.Now()
+	}
+	stamp := now.UTC().AppendFormat(at[:0], stampLayout)
 	var errs error
 	if l.lost > 0 {
 		l.told = l.lost
@@ -219,15 +234,19 @@ func (l *fileLog) lose(n int64, err error) {
 // rotate moves log to log.1, log.1 to log.2 and so on, keeping MaxFiles in all. The log is always a new file: a reader
 // that follows it tells by that.
 func (l *fileLog) rotate() error {
+	l.packing.end()
 	if l.opts.MaxFiles <= 1 {
 		os.Remove(l.opts.Path)
 	}
 	for i := l.opts.MaxFiles - 1; i > 0; i-- {
-		from := l.opts.Path
-		if i > 1 {
-			from += "." + strconv.Itoa(i-1)
+		from, to := rotated(l.opts.Path, i-1), rotated(l.opts.Path, i)
+		if l.opts.Compress {
+			os.Remove(to)
+			if os.Rename(from+packed, to+packed) != nil {
+				os.Remove(to + packed) // of a file before
+			}
 		}
-		os.Rename(from, l.opts.Path+"."+strconv.Itoa(i))
+		os.Rename(from, to)
 	}
 	f, err := os.OpenFile(l.opts.Path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
@@ -235,8 +254,21 @@ func (l *fileLog) rotate() error {
 	}
 	l.f.Close()
 	l.f, l.size = f, 0
+	if l.opts.Compress {
+		l.packing = startPacking(l.opts)
+	}
 	return nil
 }
+
+// rotated is the name of the file that was the log i rotations ago.
+func rotated(path string, i int) string {
+	if i == 0 {
+		return path
+	}
+	return path + "." + strconv.Itoa(i)
+}
+
+func (l *fileLog) stamp(at time.Time) { l.at = at }
 
 func (l *fileLog) release() {
 	l.memory.release()

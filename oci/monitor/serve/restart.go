@@ -83,8 +83,8 @@ func (s *server) wanted(e *monitor.Exit) bool {
 	s.again.mu.Lock()
 	defer s.again.mu.Unlock()
 	if !s.again.able {
-		// The policy came after the start, and with it nothing was kept: the cleanup starts the container again.
-		e.Restarting = s.cfg.Restart.Again(e.Code, 0) && !s.stays()
+		// The policy, or the health check that wants it, came after the start, and with it nothing was kept: the cleanup starts the container again.
+		e.Restarting = (s.again.force || s.cfg.Restart.Again(e.Code, 0)) && !s.stays()
 		return false
 	}
 	forced := s.again.force

@@ -46,6 +46,7 @@ type server struct {
 
 	kept     *os.File // what the root is made of again, see keepRoot; nil without one
 	again    restarter
+	checks   checks
 	oomKills int // of the earlier runs
 }
 
@@ -59,8 +60,8 @@ func Run() error {
 		return err
 	}
 	s := &server{init: os.NewFile(monitor.FDInit, "proa-init")}
-	s.again.stay = make(chan struct{})
-	s.clients.change = s.change
+	s.again.stay, s.checks.left = make(chan struct{}), make(chan struct{})
+	s.clients.change, s.clients.recheck = s.change, s.recheck
 	err = s.configure(starter)
 	if errors.Is(err, io.EOF) {
 		return nil // the starter thought better of it
@@ -90,9 +91,9 @@ func Run() error {
 		s.hold(proc.PID)
 		s.dropStreams()
 		s.settleDown()
-		checks := s.probe(proc)
+		s.beginChecks(proc)
 		e := s.wait()
-		checks.end()
+		s.endChecks()
 		s.sayEnd(e)
 		if s.again.able {
 			s.emptyCgroup()
@@ -275,6 +276,7 @@ func (s *server) start() (*monitor.Init, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.checks.children.Store(s.cfg.Health != nil)
 	if h := s.cfg.Health; s.cfg.Restart.Name != "" || h != nil && h.OnFailure == monitor.Restart {
 		if err := s.keep(); err != nil {
 			return nil, err
@@ -384,8 +386,10 @@ func (s *server) closeInherited() {
 		return
 	}
 	s.init.Close()
+	s.init = nil
 	if s.cgroup != nil {
 		s.cgroup.Close()
+		s.cgroup = nil
 	}
 }
 
