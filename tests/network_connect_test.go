@@ -94,6 +94,13 @@ func TestNetworkPublish(t *testing.T) {
 
 	refused(t, e.Proa("run", "--rm", "-p", port+":80", image, "true"), 125, port, a)
 	refused(t, e.Proa("run", "--rm", "-p", "80:80", image, "true"), 125, "ip_unprivileged_port_start")
+	// The container that is replaced gives its port and its address to the next.
+	fixed := []string{"run", "-d", "--replace", "--name", "fixed", "--network", "bridge:ip=10.88.9.9", "-p", "127.0.0.1:28080:80", image, "sleep", "1000"}
+	e.Proa(fixed...).OK(t)
+	e.Proa(fixed...).OK(t)
+	equal(t, "after --replace", address(t, e, "fixed", "bridge"), "10.88.9.9")
+	e.Proa("rm", "-f", "-t", "0", "fixed").OK(t)
+
 	// The port is free when the command that ends the container has ended.
 	e.Proa("rm", "-f", "-t", "0", a).OK(t)
 	e.Proa("run", "--rm", "-p", port+":80", image, "true").OK(t)
