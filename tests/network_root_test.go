@@ -24,6 +24,7 @@ ip addr add 203.0.113.1/24 dev host; ip link set host up
 ip -n outside addr add 203.0.113.2/24 dev out; ip -n outside link set out up
 PATH=%s:$PATH
 proa load -q -i %s
+trap 'proa rm -f -t 0 a b >/dev/null 2>&1' EXIT
 before=$(ip -br link; nft list ruleset)
 proa run -d --name a %[3]s sh -c 'while :; do echo hello | nc -l -p 7000; done' >/dev/null
 ip=$(proa inspect -f '{{.NetworkSettings.IPAddress}}' a)
