@@ -19,7 +19,7 @@ all: build
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: bin/proa bin/proa-image bin/proa-build bin/proa-runtime ## build bin/proa, bin/proa-runtime, bin/proa-image and bin/proa-build
+build: bin/proa bin/proa-image bin/proa-build bin/proa-netd bin/proa-runtime ## build bin/proa and the programs that it starts
 
 # Go decides what is up to date; these rules always ask it.
 $(INIT): FORCE
@@ -36,6 +36,9 @@ bin/proa-image: $(INIT) FORCE
 bin/proa-build: $(INIT) FORCE
 	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/proa-build
 
+bin/proa-netd: FORCE
+	CGO_ENABLED=0 $(GO) build -tags netgo,osusergo -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/proa-netd
+
 bin/proa-runtime: $(INIT) FORCE
 	CGO_ENABLED=1 $(GO) build $(STATIC) -o $@ ./cmd/proa-runtime
 
@@ -43,8 +46,7 @@ install: bin/share ## install to $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/proa
 	install -m 0755 bin/proa $(DESTDIR)$(PREFIX)/bin/proa
 	install -m 0755 bin/proa-runtime $(DESTDIR)$(PREFIX)/bin/proa-runtime
-	install -m 0755 bin/proa-image $(DESTDIR)$(PREFIX)/libexec/proa/proa-image
-	install -m 0755 bin/proa-build $(DESTDIR)$(PREFIX)/libexec/proa/proa-build
+	install -m 0755 bin/proa-image bin/proa-build bin/proa-netd $(DESTDIR)$(PREFIX)/libexec/proa/
 	cd bin/share && find . -type f -exec install -D -m 0644 {} $(SHARE)/{} \;
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
 	sed 's,@BINDIR@,$(PREFIX)/bin,' hack/proa-boot.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/user/proa-boot.service

@@ -11,7 +11,7 @@ if [[ ${1:-} != --inside ]]; then
     out=$PWD/bench.json
     work=$(mktemp -d /tmp/proa-bench-XXXXXX); chmod 755 "$work"
     mkdir -p "$work/bin" "$work/libexec/proa" "$work/hack"
-    cp bin/proa bin/proa-runtime "$work/bin/"; cp bin/proa-image bin/proa-build "$work/libexec/proa/"
+    cp bin/proa bin/proa-runtime "$work/bin/"; cp bin/proa-image bin/proa-build bin/proa-netd "$work/libexec/proa/"
     cp -r hack/bench.sh hack/bench "$work/hack/"
     version=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
     if [[ $(id -u) = 0 ]]; then

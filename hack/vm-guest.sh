@@ -6,7 +6,7 @@ cd /
 export PROA_VM=1
 install -d /usr/local/libexec/proa
 cp -a /proa/bin/proa /proa/bin/proa-runtime /usr/local/bin/
-cp -a /proa/bin/proa-image /proa/bin/proa-build /usr/local/libexec/proa/
+cp -a /proa/bin/proa-image /proa/bin/proa-build /proa/bin/proa-netd /usr/local/libexec/proa/
 for m in overlay tun; do modprobe $m; done
 manager() {
     loginctl enable-linger vm

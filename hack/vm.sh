@@ -112,7 +112,7 @@ trap 'rm -rf "$work"' EXIT
 payload=$work/payload
 mkdir -p "$payload/bin" "$payload/files"
 cp "$here/hack/vm-guest.sh" "$payload/guest.sh"
-cp "$here"/bin/proa "$here"/bin/proa-runtime "$here"/bin/proa-image "$here"/bin/proa-build "$payload/bin/"
+cp "$here"/bin/proa "$here"/bin/proa-runtime "$here"/bin/proa-image "$here"/bin/proa-build "$here"/bin/proa-netd "$payload/bin/"
 [[ ${#files[@]} = 0 ]] || cp -r "${files[@]}" "$payload/files/"
 if [[ -n $test ]]; then
     tags=$(sed -n 's/^TAGS *:= *//p' "$here/Makefile")

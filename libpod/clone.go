@@ -51,5 +51,6 @@ func (c *Container) withoutImage(cfg image.Config) {
 	if inheritHealth(&own, cfg.Healthcheck); reflect.DeepEqual(own, c.Config.Health) {
 		c.Config.Health = nil
 	}
+	c.withoutPorts(cfg)
 	maps.DeleteFunc(c.Labels, func(k, v string) bool { return cfg.Labels[k] == v })
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/state"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
@@ -42,6 +43,16 @@ type Container struct {
 	Restart     monitor.Policy `json:",omitzero"`
 	Started     bool           `json:",omitempty"` // with a policy: a run began and its end is not in Last
 	Last        *Run           `json:",omitempty"`
+
+	// Networks are those that a container with the network mode "bridge" is on, the first of them its way out.
+	Networks []network.Attachment `json:",omitempty"`
+	Ports    []network.Port       `json:",omitempty"` // published
+	Exposed  []network.Port       `json:",omitempty"` // by the image and --expose, without a port of the host
+
+	// PublishAll publishes what is exposed when the container is made, on free ports of the host.
+	PublishAll bool           `json:",omitempty"`
+	Names      network.Names  `json:",omitzero"`
+	Egress     network.Egress `json:",omitzero"`
 
 	// DropVolumes makes the removal of the container that of its anonymous volumes too, as AutoRemove does.
 	DropVolumes bool `json:"-"`

@@ -88,6 +88,11 @@ func (e *Engine) create(ctx context.Context, c *Container, img *image.Image) (un
 // reserve writes the record, by which the name is taken. A name of a container that is to go and has ended is freed
 // first: its command was killed before it could.
 func (e *Engine) reserve(ctx context.Context, c *Container) error {
+	release, err := e.holdNetworks(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer release()
 	r, err := c.record()
 	if err != nil {
 		return err
@@ -155,6 +160,7 @@ func (e *Engine) complete(c *Container, img *image.Image) error {
 	if err := e.completeVolumes(c, img); err != nil {
 		return err
 	}
+	c.CompletePorts(img)
 	p := &c.Config.Process
 	p.Args = slices.Concat(p.Entrypoint, p.Cmd)
 	if h := c.Config.Health; h != nil && len(h.Test) == 0 {

@@ -120,7 +120,7 @@ func TestEtcFiles(t *testing.T) {
 	}
 	c.Config.Namespaces.ExtraHosts = []string{"db:10.0.0.1", "six:2001:db8::1"}
 	c.Config.Namespaces.Hostname = "box"
-	files, err := e.etcFiles(c)
+	files, err := e.etcFiles(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestEtcFiles(t *testing.T) {
 		}
 	}
 	c.Config.Namespaces.Network = "host"
-	if files, err = e.etcFiles(c); err != nil {
+	if files, err = e.etcFiles(c, nil); err != nil {
 		t.Fatal(err)
 	}
 	host, err := os.ReadFile("/etc/resolv.conf")

@@ -96,6 +96,11 @@ func (e *Engine) Exec(ctx context.Context, c *Container, o ExecOptions) (int, er
 		return 0, err
 	}
 	defer t.close()
+	if c.networked() {
+		if err := e.healNetd(); err != nil {
+			e.warn(fmt.Errorf("mending the networks: %w", err))
+		}
+	}
 	id, command := newID(), strings.Join(o.Args, " ")
 	e.say(c, "exec_create: "+command, "execID", id)
 	e.say(c, "exec_start: "+command, "execID", id)

@@ -120,6 +120,7 @@ type InspectedConfig struct {
 	AttachStdin, AttachStdout, AttachStderr bool
 	Tty, OpenStdin, StdinOnce               bool
 	Env, Cmd                                []string
+	ExposedPorts                            map[string]struct{} `json:",omitempty"`
 	Image                                   string
 	WorkingDir                              string
 	Entrypoint                              []string
@@ -130,12 +131,6 @@ type InspectedConfig struct {
 	StopSignal                              string
 	StopTimeout                             *int         `json:",omitempty"`
 	Healthcheck                             *spec.Health `json:",omitempty"`
-}
-
-// InspectedNetwork is empty but for its shape until networks are there.
-type InspectedNetwork struct {
-	Ports    map[string]any
-	Networks map[string]any
 }
 
 // Inspect describes c.
@@ -153,7 +148,6 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 		},
 		HostConfig:      hostConfig(c),
 		Mounts:          []InspectedMount{},
-		NetworkSettings: InspectedNetwork{map[string]any{}, map[string]any{}},
 		AppArmorProfile: cfg.Security.AppArmor,
 		Config: InspectedConfig{
 			Hostname: cfg.Namespaces.Hostname, Domainname: cfg.Namespaces.Domainname, User: cfg.Process.User, Tty: c.Terminal,
@@ -176,6 +170,9 @@ func (e *Engine) Inspect(c *Container) (*Inspected, error) {
 		out.Path, out.Args = args[0], args[1:]
 	}
 	if err := e.inspectMounts(c, out); err != nil {
+		return nil, err
+	}
+	if err := e.inspectNetwork(c, st, out); err != nil {
 		return nil, err
 	}
 	return out, e.inspectStored(c, st, out)
@@ -205,7 +202,7 @@ func (e *Engine) inspectStored(c *Container, st Status, out *Inspected) error {
 func hostConfig(c *Container) InspectedHost {
 	cfg := c.Config
 	h := InspectedHost{
-		NetworkMode: cfg.Namespaces.Network, PidMode: cfg.Namespaces.PID, IpcMode: cfg.Namespaces.IPC, UTSMode: cfg.Namespaces.UTS,
+		PidMode: cfg.Namespaces.PID, IpcMode: cfg.Namespaces.IPC, UTSMode: cfg.Namespaces.UTS,
 		CgroupnsMode: cfg.Namespaces.Cgroup, AutoRemove: c.AutoRemove, Privileged: cfg.Security.Privileged, ReadonlyRootfs: cfg.Mounts.ReadonlyRoot,
 		CapAdd: cfg.Security.CapAdd, CapDrop: cfg.Security.CapDrop, ExtraHosts: cfg.Namespaces.ExtraHosts, Init: cfg.Process.Init,
 		ShmSize: cfg.Mounts.ShmSize, Memory: cfg.Resources.Memory, MemorySwap: cfg.Resources.MemorySwap, NanoCpus: int64(cfg.Resources.CPUs * 1e9),

@@ -17,7 +17,7 @@ type InspectedSettings struct {
 	GroupAdd          []string
 	Devices           []InspectedDevice
 	Ulimits           []InspectedUlimit
-	PortBindings      map[string]any
+	PortBindings      map[string][]InspectedPort
 	PublishAllPorts   bool
 	UsernsMode        string
 	Dns               []string
@@ -43,7 +43,7 @@ func (h *InspectedHost) complete(cfg spec.Config) {
 	if r.Memory != 0 && r.MemorySwap == 0 {
 		h.MemorySwap = 2 * r.Memory
 	}
-	h.Devices, h.Ulimits, h.PortBindings = []InspectedDevice{}, []InspectedUlimit{}, map[string]any{}
+	h.Devices, h.Ulimits = []InspectedDevice{}, []InspectedUlimit{}
 	h.Dns, h.DnsOptions, h.DnsSearch = []string{}, []string{}, []string{}
 	for _, d := range cfg.Mounts.Devices {
 		h.Devices = append(h.Devices, InspectedDevice{d.Source, d.Target, d.Access})

@@ -15,6 +15,7 @@ type Listed struct {
 	*Container
 	Status Status
 	Health *monitor.HealthState // nil without a health check
+	Bound  []Bound              // published ports
 }
 
 // List returns all containers, the newest first. What has ended is settled on the way.
@@ -47,10 +48,19 @@ func (e *Engine) List(ctx context.Context) ([]Listed, error) {
 				continue
 			}
 		}
-		out = append(out, Listed{c, st, e.Health(c, st)})
+		listed := Listed{Container: c, Status: st, Health: e.Health(c, st)}
+		if st.PID != 0 {
+			if listed.Bound, err = e.Bound(c); err != nil {
+				e.warn(err)
+			}
+		}
+		out = append(out, listed)
 	}
 	if err := e.sweepUnknown(records); err != nil {
 		e.warn(fmt.Errorf("removing what killed commands left: %w", err))
+	}
+	if err := e.healNetd(); err != nil {
+		e.warn(fmt.Errorf("mending the networks: %w", err))
 	}
 	slices.SortStableFunc(out, func(a, b Listed) int { return b.Created.Compare(a.Created) })
 	return out, nil

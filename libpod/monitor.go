@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/proa-containers/proa/libpod/cgroup"
+	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/oci/monitor"
 	"github.com/proa-containers/proa/oci/spec"
 	"golang.org/x/sys/unix"
@@ -77,12 +78,29 @@ func (e *Engine) startMonitor(ctx context.Context, passthrough bool, place *cgro
 // whether it is of use.
 func (m *monitorProcess) conceive(c *Container, cgroupDir string) error {
 	flags, ok := newNamespaces(c.Config.Namespaces)
-	e := monitor.Embryo{Flags: flags, Later: !ok || c.Runtime != "", CgroupDir: cgroupDir}
+	later := !ok || c.Runtime != "" || c.pinned()
+	e := monitor.Embryo{Flags: flags, Later: later, CgroupDir: cgroupDir, Plugged: c.networked() && !later}
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
 	return m.conn.Send(monitor.Prelaunch, b)
+}
+
+// conceived is the init that the monitor has forked ahead.
+func (m *monitorProcess) conceived() (init monitor.Init, err error) {
+	kind, payload, err := m.conn.Receive(make([]byte, 4<<10))
+	switch {
+	case err != nil:
+		return init, fmt.Errorf("hearing of the container's init: %w", err)
+	case kind == monitor.Failed:
+		var f monitor.Failure
+		if err := json.Unmarshal(payload, &f); err != nil {
+			return init, fmt.Errorf("reading the monitor's answer: %w", err)
+		}
+		return init, &StartError{f.Message, f.Code}
+	}
+	return init, json.Unmarshal(payload, &init)
 }
 
 // newNamespaces are the CLONE_NEW* flags that clone(2) takes for the container; ok is false when it joins others.
@@ -115,7 +133,8 @@ type Warm struct {
 	ctr    *Container
 	ready  chan struct{}
 	m      *monitorProcess
-	cgroup string // directory of the container's cgroup; "" when it has none of its own
+	cgroup string        // directory of the container's cgroup; "" when it has none of its own
+	nets   *netd.Session // the container's networks being set up; nil without
 	err    error
 }
 
@@ -142,6 +161,9 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 	if err != nil {
 		return err
 	}
+	if c.networked() && !netd.Lives(e.netdDir()) {
+		go e.netd().Revive() // beside the monitor's start; who dials waits for it
+	}
 	if w.m, err = e.startMonitor(ctx, c.Log.Driver == "passthrough", place); err != nil {
 		return err
 	}
@@ -154,7 +176,11 @@ func (w *Warm) start(ctx context.Context, e *Engine, c *Container) error {
 			return err
 		}
 	}
-	return w.m.conceive(c, w.cgroup)
+	if err := w.m.conceive(c, w.cgroup); err != nil || !c.networked() || c.Replace { // the container that goes may have its ports and addresses
+		return err
+	}
+	w.nets, err = e.plug(c, w.m)
+	return err
 }
 
 // take is the monitor, which is then the caller's, with the cgroup; nil when it was cancelled.
@@ -184,6 +210,8 @@ func (w *Warm) Cancel() {
 		w.m = nil
 		w.dropCgroup()
 	}
+	w.nets.Close()
+	w.nets = nil
 	w.engine.dropLock(w.ctr)
 }
 

@@ -6,9 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/proa-containers/proa/libpod/network/netd"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/proa-containers/proa/oci/plan"
 	"github.com/proa-containers/proa/oci/seccomp"
@@ -40,11 +40,14 @@ func (e *Engine) makeSpec(ctx context.Context, c *Container, root *rootMount) (*
 	if err != nil {
 		return nil, err
 	}
-	files, err := e.etcFiles(c)
+	files, err := e.etcFiles(c, root)
 	if err != nil {
 		return nil, err
 	}
 	env := spec.Env{ID: c.ID, Rootless: rootless.Rootless(), Root: root.path, User: user, Files: files, Volumes: volumes, Annotations: c.Annotations, Namespace: e.namespace}
+	if c.pinned() {
+		env.NetNS = netd.PinFile(e.netdDir(), c.ID)
+	}
 	if _, err := os.Stat("/dev/mqueue"); err == nil {
 		env.HostMqueue = true
 	}
@@ -68,49 +71,6 @@ func (e *Engine) namespace(ref, kind string) (string, error) {
 		return "", &WrongStateError{c.Name, st.State, "is not running"}
 	}
 	return fmt.Sprintf("/proc/%d/ns/%s", st.PID, kind), nil
-}
-
-// etcFiles writes the files that a container has of its own and returns their paths on the host.
-func (e *Engine) etcFiles(c *Container) (map[string]string, error) {
-	out := map[string]string{}
-	for target, text := range etcTexts(c) {
-		path := filepath.Join(e.runDir(c.ID), filepath.Base(target))
-		// Readable by every user of the container, in a directory that no other user of the host can enter.
-		if err := os.WriteFile(path, text, 0o644); err != nil {
-			return nil, fmt.Errorf("writing the container's %s: %w", target, err)
-		}
-		out[target] = path
-	}
-	return out, nil
-}
-
-// etcTexts are the files that a container has of its own: hosts, hostname, and the host's resolv.conf where it shares the
-// network.
-func etcTexts(c *Container) map[string][]byte {
-	n := c.Config.Namespaces
-	name := n.Hostname
-	if name == "" {
-		name = c.ID[:12]
-	}
-	hosts := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	var resolv []byte
-	if n.Network == "host" {
-		if b, err := os.ReadFile("/etc/hosts"); err == nil {
-			hosts = string(b)
-		}
-		resolv, _ = os.ReadFile("/etc/resolv.conf")
-		if n.Hostname == "" && n.UTS == "host" {
-			name, _ = os.Hostname()
-		}
-	}
-	for _, h := range n.ExtraHosts {
-		host, ip, _ := strings.Cut(h, ":")
-		hosts += ip + "\t" + host + "\n"
-	}
-	if n.Network != "host" {
-		hosts += "127.0.1.1\t" + name + "\n"
-	}
-	return map[string][]byte{"/etc/hosts": []byte(hosts), "/etc/hostname": []byte(name + "\n"), "/etc/resolv.conf": resolv}
 }
 
 // hostDevices are the devices that a privileged container sees: those of the host that its user may open at all.

@@ -221,7 +221,14 @@ func (e *Engine) spawn(ctx context.Context, c *Container, o StartOptions, root *
 	if err != nil {
 		return nil, err
 	}
-	if err = e.configure(c, o, m, root, s, p, warm.cgroup); err == nil {
+	if c.networked() {
+		err = e.join(c, m, warm)
+		defer warm.nets.Close()
+	}
+	if err == nil {
+		err = e.configure(c, o, m, root, s, p, warm.cgroup)
+	}
+	if err == nil {
 		err = awaitStart(ctx, c, m)
 	}
 	if err != nil {

@@ -143,7 +143,7 @@ func (e *Engine) openRunning(c *Container, s *subject, writable bool) error {
 		return &WrongStateError{c.Name, Exited, "is not running"}
 	}
 	s.texts = map[string][]byte{}
-	for name := range etcTexts(c) {
+	for _, name := range etcNames {
 		if b := readText(t.Root, name); b != nil {
 			s.texts[name] = b
 		}
@@ -183,7 +183,7 @@ func (e *Engine) openStopped(ctx context.Context, c *Container, s *subject, writ
 	if n.Network == "host" {
 		s.namespaces.Network = "host"
 	}
-	s.texts = etcTexts(c)
+	s.texts = e.etcTexts(c)
 	open := e.coverRoot
 	if writable {
 		open = e.mountRoot

@@ -242,7 +242,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"-p", "80:80"}, "publish"},
 	} {
 		t.Run(strings.Join(c.flags, " "), func(t *testing.T) {
-			line := append([]string{"run", "--rm"}, c.flags...)
+			line := append([]string{"run", "--rm", "--network=none"}, c.flags...) // netd leaves its log
 			r := refused(t, e.Proa(append(line, image, "true")...), 125, c.names)
 			if n := strings.Count(strings.TrimSpace(r.Stderr), "\n"); n > 1 {
 				t.Errorf("not one sentence: %s", r.Stderr)

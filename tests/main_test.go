@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,8 +88,16 @@ func archive(t testing.TB, e *harness.Env, name string, content []byte) string {
 func run(t testing.TB, args ...string) *harness.Cmd {
 	t.Helper()
 	flags, cmd := split(args)
-	line := append([]string{"run", "--rm", "--network=none"}, flags...)
+	line := append([]string{"run", "--rm"}, offline(flags)...)
 	return withImage(t, env).Proa(append(append(line, image), cmd...)...)
+}
+
+// offline adds --network=none to flags that say nothing of networks.
+func offline(flags []string) []string {
+	if slices.ContainsFunc(flags, func(f string) bool { return strings.HasPrefix(f, "--network") }) {
+		return flags
+	}
+	return append([]string{"--network=none"}, flags...)
 }
 
 func split(args []string) (flags, cmd []string) {
@@ -105,7 +114,7 @@ func start(t testing.TB, e *harness.Env, args ...string) string {
 	t.Helper()
 	name := containerName(t)
 	flags, cmd := split(args)
-	line := append([]string{"run", "-d", "--network=none", "--name", name}, flags...)
+	line := append([]string{"run", "-d", "--name", name}, offline(flags)...)
 	withImage(t, e).Proa(append(append(line, image), cmd...)...).OK(t)
 	removeLater(t, e, name)
 	return name

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -10,7 +9,7 @@ import (
 // must be given, and without, when the error says which they are.
 func TestNested(t *testing.T) {
 	e := withImage(t, env.Fresh(t))
-	bin := "--volume=" + filepath.Join(e.Prefix, "bin") + ":/pb:ro"
+	bin := "--volume=" + e.Prefix + ":/pb:ro"
 	for _, c := range []struct {
 		name    string
 		options []string
@@ -24,7 +23,7 @@ func TestNested(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"run", "--rm", "--network=none", bin}, c.options...)
-			r := e.Proa(append(args, image, "/pb/proa", "run", "--rm", "hello")...)
+			r := e.Proa(append(args, image, "/pb/bin/proa", "run", "--rm", "hello")...)
 			if c.error != "" {
 				if msg := r.Want(t, 125).Stderr; !strings.Contains(msg, c.error) {
 					t.Errorf("the error does not name %q: %s", c.error, msg)

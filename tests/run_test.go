@@ -319,7 +319,7 @@ func TestRunNetwork(t *testing.T) {
 	e := withImage(t, env)
 	equal(t, "--network host", e.Proa("run", "--rm", "--network", "host", image, "readlink", "/proc/self/ns/net").OK(t).Out(), host)
 	refused(t, e.Proa("run", "--rm", "--network", "nonsense", image, "true"), 125, "nonsense")
-	refused(t, e.Proa("run", "--rm", "-p", "8080:80", image, "true"), 125, "publish")
+	refused(t, e.Proa("run", "--rm", "--network", "none", "-p", "8080:80", image, "true"), 125, "publish")
 }
 
 func TestRunRootfs(t *testing.T) {

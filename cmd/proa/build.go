@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
@@ -22,7 +23,7 @@ func newBuildCommand(a *app, name, usage, args string) *cli.Command {
 		ArgsUsage:       args,
 		SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			path, err := program("proa-build")
+			path, err := config.Program("proa-build")
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ func commands(a *app) []*cli.Command {
 		newInitCommand(a), newMountCommand(a), newUnmountCommand(a),
 		newContainerCommand(a), newPsCommand(a), newInspectCommand(a, ""), newInfoCommand(a),
 		newVersionCommand(a), newUnshareCommand(a),
-		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a), newEventsCommand(a), newVolumeCommand(a),
+		newDoctorCommand(a), newSystemCommand(a), newHealthcheckCommand(a), newEventsCommand(a), newVolumeCommand(a), newNetworkCommand(a),
 		manual.New(),
 	}
 }

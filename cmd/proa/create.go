@@ -20,12 +20,15 @@ func newCreateCommand(a *app) *cli.Command {
 }
 
 func runCreate(a *app, c *cli.Context) error {
-	ctr, err := parseCreate(c)
+	ctr, err := parseCreate(a, c)
 	if err != nil {
 		return err
 	}
 	e, err := a.engine(c.Context)
 	if err != nil {
+		return err
+	}
+	if err := e.ResolveNetworks(ctr); err != nil {
 		return err
 	}
 	img, err := a.containerImage(c, e, ctr, nil)

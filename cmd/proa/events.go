@@ -148,7 +148,7 @@ func eventPrinter(a *app, format string) (func(eventRow) error, error) {
 	return func(r eventRow) error { return t.print(a.out, r) }, nil
 }
 
-const eventKeys = "container, event, image, label, scope, type or volume"
+const eventKeys = "container, event, image, label, network, scope, type or volume"
 
 // parseEventFilters reads KEY=VALUE filters: as in Docker several values of one key are alternatives, but for labels, and
 // all keys have to hold together.
@@ -219,6 +219,10 @@ func eventFilter(key, value string) (func(event.Event) bool, error) {
 			return nil, errors.New("proa has local events alone")
 		}
 		return func(event.Event) bool { return true }, nil
+	case "network":
+		return func(e event.Event) bool {
+			return e.Type == "network" && (e.ID == value || e.Attributes["name"] == value)
+		}, nil
 	case "volume":
 		return func(e event.Event) bool { return e.Type == "volume" && e.ID == value }, nil
 	case "type":

@@ -81,6 +81,9 @@ func containerFilter(ctx context.Context, e *libpod.Engine, key, value string) (
 			})
 		}, nil
 	}
+	if keep, err := networkSettingFilter(e, key, value); keep != nil || err != nil {
+		return keep, err
+	}
 	return settingFilter(key, value)
 }
 
@@ -104,16 +107,6 @@ func settingFilter(key, value string) (keep, error) {
 			return nil, errors.New("want true or false")
 		}
 		return func(libpod.Listed) bool { return !task }, nil // no container is a swarm's
-	case "network":
-		if value != "none" && value != "host" {
-			return nil, errors.New("proa has no networks but none and host")
-		}
-		return func(l libpod.Listed) bool {
-			n := l.Config.Namespaces.Network
-			return n == value || value == "none" && (n == "" || n == "private")
-		}, nil
-	case "publish", "expose":
-		return nil, errors.New("proa publishes no ports yet")
 	case "pod":
 		return nil, errors.New("proa has no pods yet")
 	}

@@ -68,11 +68,10 @@ func stringList(name, short, usage string) *cli.StringSliceFlag {
 
 // parseCreate reads and checks the options and arguments that make a container: an image's name, or with --rootfs a
 // directory, and the command.
-func parseCreate(c *cli.Context) (*libpod.Container, error) {
+func parseCreate(a *app, c *cli.Context) (*libpod.Container, error) {
 	ctr := &libpod.Container{}
 	cfg := &ctr.Config
 	for _, parse := range []func() error{
-		func() error { return refuseNetworking(c) },
 		func() error { return parseContainer(c, ctr) },
 		func() error { return parseRestart(c, ctr) },
 		func() error { return parseHealth(c, ctr) },
@@ -82,6 +81,7 @@ func parseCreate(c *cli.Context) (*libpod.Container, error) {
 		func() error { return parseSecurity(c, &cfg.Security) },
 		func() error { return parseMounts(c, &cfg.Mounts) },
 		func() error { return parseResources(c, &cfg.Resources) },
+		func() error { return parseNetworks(a, c, ctr) },
 		func() error { return checkTogether(ctr) },
 		func() error { return parseOperands(c, ctr) },
 	} {

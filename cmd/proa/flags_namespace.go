@@ -1,9 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -14,40 +12,16 @@ import (
 
 func namespaceFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "network", Aliases: []string{"net"}, Usage: "`MODE` of the network: none or host (default: none)"},
 		&cli.StringFlag{Name: "pid", Usage: "`MODE` of the process namespace: private, host, container:NAME or ns:PATH"},
 		&cli.StringFlag{Name: "ipc", Usage: "`MODE` of the IPC namespace: private, host or ns:PATH"},
 		&cli.StringFlag{Name: "uts", Usage: "`MODE` of the host name's namespace: private, host, container:NAME or ns:PATH"},
 		&cli.StringFlag{Name: "cgroupns", Usage: "`MODE` of the cgroup namespace: private, host, container:NAME or ns:PATH"},
 		&cli.StringFlag{Name: "hostname", Aliases: []string{"h"}, Usage: "host `NAME` of the container"},
 		&cli.StringFlag{Name: "domainname", Usage: "NIS domain `NAME` of the container"},
-		stringList("add-host", "", "add a line to /etc/hosts, as `NAME:IP`"),
 	}
 }
 
-// networkFlags are refused: they are known, so that the answer can say why.
-func networkFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "publish", Aliases: []string{"p"}, Hidden: true},
-		&cli.BoolFlag{Name: "publish-all", Aliases: []string{"P"}, Hidden: true},
-		&cli.StringSliceFlag{Name: "expose", Hidden: true},
-	}
-}
-
-func refuseNetworking(c *cli.Context) error {
-	for _, f := range networkFlags() {
-		if names := f.Names(); c.IsSet(names[0]) {
-			short := "--" + names[0]
-			if len(names) > 1 {
-				short = "-" + names[1] + " (" + short + ")"
-			}
-			return fmt.Errorf("%s: publishing ports needs networking, which proa does not have yet; use --network host", short)
-		}
-	}
-	return nil
-}
-
-func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
+func parseNamespaces(c *cli.Context, n *spec.Namespaces) error {
 	for _, f := range []struct {
 		name  string
 		field *string
@@ -61,31 +35,11 @@ func parseNamespaces(c *cli.Context, n *spec.Namespaces) (err error) {
 	if strings.HasPrefix(n.IPC, "container:") {
 		return fmt.Errorf("--ipc %q: sharing another container's /dev/shm is not supported yet; private, host or ns:PATH", n.IPC)
 	}
-	if n.Network = c.String("network"); n.Network == "private" || !validMode(n.Network, "none") {
-		return fmt.Errorf("invalid --network %q: proa has no networks yet; none, host, container:NAME or ns:PATH", n.Network)
-	}
-	if n.Network == "" {
-		n.Network = "none"
-	}
 	n.Hostname, n.Domainname = c.String("hostname"), c.String("domainname")
 	for _, name := range []string{n.Hostname, n.Domainname} {
 		if len(name) > 64 || strings.ContainsFunc(name, badHostRune) {
 			return fmt.Errorf("invalid host name or domain name %q: up to 64 letters, digits, - _ and .", name)
 		}
-	}
-	for _, h := range c.StringSlice("add-host") {
-		i := strings.IndexAny(h, ":=")
-		if i <= 0 {
-			return fmt.Errorf("invalid --add-host %q: want NAME:IP", h)
-		}
-		name, ip := h[:i], strings.Trim(h[i+1:], "[]")
-		if ip == "host-gateway" {
-			return errors.New("--add-host with host-gateway needs networking, which proa does not have yet")
-		}
-		if _, err := netip.ParseAddr(ip); err != nil || strings.ContainsFunc(name, badHostRune) {
-			return fmt.Errorf("invalid --add-host %q: want NAME:IP", h)
-		}
-		n.ExtraHosts = append(n.ExtraHosts, name+":"+ip)
 	}
 	return nil
 }
@@ -94,14 +48,14 @@ func badHostRune(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
 }
 
-func validMode(mode string, more ...string) bool {
+func validMode(mode string) bool {
 	if file, ok := strings.CutPrefix(mode, "ns:"); ok {
 		return path.IsAbs(file)
 	}
 	if name, ok := strings.CutPrefix(mode, "container:"); ok {
 		return name != ""
 	}
-	return mode == "" || mode == "private" || mode == "host" || slices.Contains(more, mode)
+	return mode == "" || mode == "private" || mode == "host"
 }
 
 // checkSysctl refuses a parameter that is not of a namespace which the container has for itself (runc's and Docker's

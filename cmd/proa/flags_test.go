@@ -19,10 +19,11 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // parseRun reads a command line of run, without running it.
 func parseRun(args ...string) (ctr *libpod.Container, err error) {
-	cmds := newApp(&app{in: os.Stdin, out: io.Discard, err: io.Discard})
+	a := &app{in: os.Stdin, out: io.Discard, err: io.Discard}
+	cmds := newApp(a)
 	run := cmds.Command("run")
 	run.Action = func(c *cli.Context) error {
-		ctr, err = parseCreate(c)
+		ctr, err = parseCreate(a, c)
 		return err
 	}
 	line := append([]string{"proa", "run"}, args...)
@@ -91,8 +92,11 @@ func TestParseCreate(t *testing.T) {
 		"process": {"-e", "A=1,2", "--env", "B= spaced ", "-eC=x=y", "-e", "FROM_HOST", "-e", "UNSET_ANYWHERE", "--env-file", env, "-w", "/a/../b", "-u", "u:g",
 			"--group-add", "audio", "--group-add=7", "--entrypoint", `["/bin/sh", "-c"]`, "--init", "--ulimit", "nofile=10:20", "--ulimit", "core=-1",
 			"--sysctl", "net.ipv4.ip_forward=1", "--oom-score-adj", "-500", "img"},
-		"namespaces": {"--net", "container:x", "--pid", "host", "--ipc=private", "--uts", "ns:/run/uts", "--cgroupns", "host", "-h", "box.example",
+		"namespaces": {"--net", "ns:/run/net", "--pid", "host", "--ipc=private", "--uts", "ns:/run/uts", "--cgroupns", "host", "-h", "box.example",
 			"--domainname", "lan", "--add-host", "db:10.0.0.1", "--add-host", "six:[fd00::1]", "img"},
+		"networks": {"--network", "back:ip=10.1.0.5,mac=02:42:ac:11:00:02,alias=db,interface_name=net1", "--net=name=front", "--network-alias", "web", "-p", "8080:80", "-p127.0.0.1::53/udp",
+			"--publish=[::1]:5000-5001:5000-5001", "-P", "--expose", "90-91/udp", "--expose=443", "--add-host", "x=10.0.0.1", "img"},
+		"default network": {"--network=bridge", "--ip", "10.88.0.9", "--mac-address", "02-42-AC-11-00-02", "img"},
 		"security": {"--cap-add", "sys_admin", "--cap-add=CAP_BPF,KILL", "--cap-drop", "all", "--security-opt", "no-new-privileges",
 			"--security-opt", "seccomp=" + profile, "--security-opt", "label=disable", "--security-opt", "mask=/a:/b", "--security-opt", "unmask=/proc/kcore",
 			"--security-opt", "systempaths=unconfined", "--security-opt", "apparmor=unconfined", "img"},
@@ -177,8 +181,16 @@ func TestParseCreateRefuses(t *testing.T) {
 		{"--security-opt", "label=type:x", "label=type:x"}, {"--security-opt", "mask=relative", "relative"}, {"--security-opt", "systempaths=x", "systempaths=x"},
 		{"--hostname", long, long}, {"--hostname", "a b", "a b"}, {"--uts=host", "--hostname=a", "--hostname"}, {"--pid", "nonsense", "nonsense"},
 		{"--ipc", "container:a", "container:a"}, {"--uts", "ns:relative", "ns:relative"}, {"--cgroupns", "container:", "container:"},
-		{"--network", "nonsense", "nonsense"}, {"--network", "bridge", "bridge"}, {"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--add-host", "a:host-gateway", "host-gateway"},
-		{"-p", "80:80", "-p"}, {"-P", "-P"}, {"--expose", "80", "--expose"},
+		{"--network", "non/sense", "non/sense"}, {"--network", "", `""`}, {"--network", "ns:relative", "ns:relative"}, {"--network", "a:colour=red", "colour"},
+		{"--network=host", "--network=a", "--network a"}, {"--network=a", "--network=a", `"a"`}, {"--network=host", "--ip", "10.0.0.5", "--ip"}, {"--network=a", "--network=b", "--ip=10.0.0.5", "--ip"},
+		{"--network=a", "--ip", "10.0.0.500", "10.0.0.500"}, {"--network=a", "--ip6", "10.0.0.5", "10.0.0.5"}, {"--network=a", "--ip", "", "--ip"}, {"--network=a", "--mac-address", "01:00:00:00:00:00", "01:00"},
+		{"--network=bridge", "--network-alias", "a", `"a"`}, {"--network=a", "--network-alias", "a b", "a b"},
+		{"--add-host", "a", `"a"`}, {"--add-host", "a:b", "a:b"}, {"--network=container:a", "--add-host", "a:10.0.0.1", "--add-host"},
+		{"--network=none", "-p", "80:80", "--publish"}, {"--network=none", "-P", "--publish"}, {"--network=ns:/n", "-p", "80", "--publish"}, {"--network=container:a", "--expose", "80", "--expose"},
+		{"-p", "80/sctp", "80/sctp"}, {"-p", "a:80:80", `"a"`}, {"-p", "80-81:80-82", "80-81:80-82"}, {"--network=bridge", "-p", "80:80", "-p", "80:81", "80/tcp"}, {"--expose", "x", `"x"`},
+		{"--dns", "a", `"a"`}, {"--dns", "none", "--dns", "192.0.2.1", "none"}, {"--dns", "none", "--dns-search", "a", "--dns-search"}, {"--dns-search", "a b", "a b"}, {"--dns-option", "a b", "a b"}, {"--no-hosts", "--add-host", "a:10.0.0.1", "--no-hosts"},
+		{"--link", ":", `":"`}, {"--network=host", "--link", "a", "--link"}, {"--egress", "some", "some"}, {"--egress", "allow", "--egress-allow", "a", "--egress-allow"}, {"--egress-allow", "a:x", "a:x"},
+		{"--network=none", "--egress", "deny", "--egress"}, {"--network=slirp4netns:colour=red", "colour"}, {"--network=pasta:", "pasta"},
 		{"-m", "5m", "5m"}, {"-m", "big", "big"}, {"--memory-swap", "1g", "--memory"}, {"-m", "2g", "--memory-swap", "1g", "1g"}, {"--cpus", "many", "many"},
 		{"--cpus", "-1", "-1"}, {"--cpus", "NaN", "NaN"}, {"--cpu-shares", "1", `"1"`}, {"--cpuset-cpus", "0-", "0-"}, {"--cpuset-mems", "x", `"x"`}, {"--cpu-period", "999", "999"}, {"--cpu-quota", "999", "999"}, {"--cpus", "1", "--cpu-quota", "5000", "--cpus"},
 		{"-m", "64m", "--memory-reservation", "65m", "65MiB"}, {"--memory-reservation", "some", "some"}, {"--pids-limit", "-2", "-2"}, {"--blkio-weight", "9", `"9"`}, {"--blkio-weight", "1001", "1001"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/network"
 	"github.com/proa-containers/proa/libpod/volume"
 	"github.com/urfave/cli/v2"
 )
@@ -15,11 +16,11 @@ import (
 func newInspectCommand(a *app, kind string) *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "show all there is to know of containers, images and volumes, as JSON",
+		Usage:     "show all there is to know of containers, images, networks and volumes, as JSON",
 		ArgsUsage: "NAME [NAME...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "json or a Go `TEMPLATE` for each"},
-			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image or a volume"},
+			&cli.StringFlag{Name: "type", Value: kind, Usage: "only look for a `container`, an image, a network or a volume"},
 			&cli.BoolFlag{Name: "size", Aliases: []string{"s"}, Usage: "measure what containers wrote, as SizeRw, and that with their image, as SizeRootFs"},
 			latestFlag(),
 		},
@@ -29,14 +30,14 @@ func newInspectCommand(a *app, kind string) *cli.Command {
 
 func runInspect(a *app, c *cli.Context) error {
 	kind := c.String("type")
-	if kind != "" && kind != "container" && kind != "image" && kind != "volume" {
-		return fmt.Errorf("invalid --type %q: container, image or volume", kind)
+	if kind != "" && kind != "container" && kind != "image" && kind != "volume" && kind != "network" {
+		return fmt.Errorf("invalid --type %q: container, image, network or volume", kind)
 	}
 	switch {
-	case c.Bool("latest") && (c.Args().Present() || kind == "image" || kind == "volume"):
+	case c.Bool("latest") && (c.Args().Present() || kind != "" && kind != "container"):
 		return errors.New("inspect takes either --latest, which is a container, or names, not both")
 	case c.NArg() == 0 && !c.Bool("latest"):
-		return errors.New("inspect takes at least one container, image or volume")
+		return errors.New("inspect takes at least one container, image, network or volume")
 	}
 	var t *rowTemplate
 	var err error
@@ -92,7 +93,7 @@ func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error)
 			return nil, err
 		}
 	}
-	if kind != "volume" {
+	if kind == "" || kind == "image" {
 		s, err := e.Store()
 		if err != nil {
 			return nil, err
@@ -102,13 +103,26 @@ func inspectOne(c *cli.Context, e *libpod.Engine, kind, ref string) (any, error)
 			return img, err
 		}
 	}
+	if kind == "" || kind == "network" {
+		s, err := e.Networks()
+		if err != nil {
+			return nil, err
+		}
+		n, err := s.Get(ref)
+		if err == nil {
+			return e.InspectNetwork(n)
+		}
+		if !errors.Is(err, network.ErrNotFound) || kind == "network" {
+			return nil, err
+		}
+	}
 	s, err := e.Volumes()
 	if err != nil {
 		return nil, err
 	}
 	v, err := s.Get(ref)
 	if errors.Is(err, volume.ErrNotFound) && kind == "" {
-		return nil, fmt.Errorf("no such container, image or volume: %q", ref)
+		return nil, fmt.Errorf("no such container, image, network or volume: %q", ref)
 	}
 	if err != nil {
 		return nil, err

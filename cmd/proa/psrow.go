@@ -110,7 +110,7 @@ func newPsRow(l libpod.Listed, size libpod.Size, whole bool) psRow {
 	row := psRow{
 		Command: strconv.Quote(command), CreatedAt: stamp(l.Created), ID: id, Image: name,
 		Labels: strings.Join(labels, ","), LocalVolumes: strconv.Itoa(len(l.VolumeNames())), Mounts: strings.Join(mounts, ","), Names: l.Name,
-		Networks: l.Config.Namespaces.Network, RunningFor: ago, Size: sizeText(size),
+		Networks: strings.Join(l.NetworkNames(), ","), Ports: portsText(l), RunningFor: ago, Size: sizeText(size),
 		State: string(l.Status.State), Status: statusText(l.Status) + healthText(l),
 		AutoRemove: strconv.FormatBool(l.AutoRemove), Created: ago, CreatedHuman: ago, Exited: strconv.FormatBool(l.Status.State == libpod.Exited),
 		ExitedAt: stamp(l.Status.Run.FinishedAt), ExitCode: strconv.Itoa(l.Status.Run.ExitCode), ImageID: imageID, Pid: strconv.Itoa(l.Status.PID),

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/proa-containers/proa/image"
 	"github.com/proa-containers/proa/libpod"
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -33,7 +33,7 @@ func newRunCommand(a *app) *cli.Command {
 }
 
 func runRun(a *app, c *cli.Context) error {
-	ctr, err := parseCreate(c)
+	ctr, err := parseCreate(a, c)
 	if err != nil {
 		return err
 	}
@@ -44,10 +44,11 @@ func runRun(a *app, c *cli.Context) error {
 	if s.engine, err = a.engine(c.Context); err != nil {
 		return err
 	}
-	// The monitor starts while the image and the layer are seen to.
-	warm := s.engine.Warm(c.Context, ctr)
+	if err := s.engine.ResolveNetworks(ctr); err != nil {
+		return err
+	}
+	img, warm, err := a.warmUp(c, s.engine, ctr)
 	defer warm.Cancel()
-	img, err := a.containerImage(c, s.engine, ctr, warm)
 	if err != nil {
 		return err
 	}
@@ -58,9 +59,6 @@ func runRun(a *app, c *cli.Context) error {
 	detach := c.Bool("detach")
 	o := libpod.StartOptions{Attach: !detach, Size: terminalSize(int(a.in.Fd())), Warm: warm}
 	s.conn, err = s.engine.Run(c.Context, ctr, img, o, func() error {
-		if c.String("network") == "" && isTerminal(a.err) {
-			a.sayNoNetwork(s.engine)
-		}
 		return cid.write(ctr.ID)
 	})
 	if err != nil {
@@ -72,6 +70,22 @@ func runRun(a *app, c *cli.Context) error {
 		return nil
 	}
 	return s.carry(c.Context)
+}
+
+// warmUp finds the image and starts the monitor, which then sets up the networks; that is at the same time, unless the
+// image has to say first which ports are published.
+func (a *app) warmUp(c *cli.Context, e *libpod.Engine, ctr *libpod.Container) (*image.Image, *libpod.Warm, error) {
+	if ctr.PublishAll {
+		img, err := a.containerImage(c, e, ctr, nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		ctr.CompletePorts(img)
+		return img, e.Warm(c.Context, ctr), nil
+	}
+	warm := e.Warm(c.Context, ctr)
+	img, err := a.containerImage(c, e, ctr, warm)
+	return img, warm, err
 }
 
 // startFailed gives the error of a container that did not start the exit code that says so.
@@ -200,7 +214,7 @@ func ofPlatform(img *image.Image, platform string) bool {
 
 // runImageProgram runs proa-image, which links the image transports, with its progress on standard error.
 func (a *app) runImageProgram(ctx context.Context, args []string) (string, error) {
-	path, err := imageProgram()
+	path, err := config.Program("proa-image")
 	if err != nil {
 		return "", err
 	}
@@ -214,23 +228,6 @@ func (a *app) runImageProgram(ctx context.Context, args []string) (string, error
 		return "", &exitError{code: exitEngine} // it said why
 	}
 	return out.String(), err
-}
-
-func imageProgram() (string, error) { return program("proa-image") }
-
-// program is one of proa's own: beside proa as built, or in libexec as installed.
-func program(name string) (string, error) {
-	self, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return "", fmt.Errorf("finding proa itself: %w", err)
-	}
-	dir := filepath.Dir(self)
-	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "proa", name)} {
-		if _, err := os.Stat(p); err == nil {
-			return filepath.Clean(p), nil
-		}
-	}
-	return "", fmt.Errorf("%s is neither beside %s nor in ../libexec/proa: install proa whole, with `make install`", name, self)
 }
 
 // cidFile is a file made before the container, so that nothing is made when it can't be.
@@ -267,15 +264,6 @@ func (c cidFile) write(id string) error {
 	}
 	_, err := c.f.WriteString(id)
 	return errors.Join(err, c.f.Close())
-}
-
-// sayNoNetwork tells once, on a terminal, that containers have no network yet.
-func (a *app) sayNoNetwork(e *libpod.Engine) {
-	mark := filepath.Join(e.Paths().DataDir, "said-no-network")
-	if f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
-		f.Close()
-		fmt.Fprintln(a.err, "proa: this version has no networks yet: the container has only a loopback interface (--network none); --network host shares yours")
-	}
 }
 
 func isTerminal(w any) bool {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/proa-containers/proa/libpod/config"
 	"github.com/proa-containers/proa/libpod/rootless"
 	"github.com/urfave/cli/v2"
 )
@@ -24,7 +25,7 @@ func newOutsideCommand(name, usage, args string, enter func() error) *cli.Comman
 		ArgsUsage:       args,
 		SkipFlagParsing: true,
 		Action: func(c *cli.Context) error {
-			path, err := imageProgram()
+			path, err := config.Program("proa-image")
 			if err != nil {
 				return err
 			}

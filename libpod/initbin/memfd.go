@@ -12,6 +12,9 @@ import (
 // (CVE-2019-5736).
 const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
 
+// sealTries is how often the seals are tried while pages are in use.
+const sealTries = 20
+
 // Open returns proa-init as a sealed memfd: the one that the process pausePID runs from when it is of this build, so
 // that all monitors share its pages, else a fresh copy. pausePID may be 0.
 func Open(pausePID int) (*os.File, error) {
@@ -56,7 +59,14 @@ func seal(binary []byte) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("copying proa-init to memory: %w", err)
 	}
-	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+	// The kernel waits 150 ms for whoever has one of the pages in use, as the reclaim on another processor, and then gives up
+	// with EBUSY (memfd_wait_for_pins in mm/memfd.c).
+	for range sealTries {
+		if _, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != unix.EBUSY {
+			break
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("sealing proa-init: %w", err)
 	}

@@ -14,6 +14,9 @@ const (
 	Bridge  = "bridge"
 )
 
+// Domain is what containers' names stand below, beside alone. It is Podman's.
+const Domain = "dns.podman"
+
 // Network is one network, as netavark stores it in NAME.json.
 type Network struct {
 	Name             string            `json:"name"`
@@ -30,6 +33,7 @@ type Network struct {
 	Labels           map[string]string `json:"labels,omitempty"`
 	Options          map[string]string `json:"options,omitempty"` // mtu, vlan, isolate, com.docker.network.*
 	IPAMOptions      map[string]string `json:"ipam_options,omitempty"`
+	Proa             bool              `json:"made_by_proa,omitempty"` // else another tool made it, whose containers may use it
 }
 
 // Subnet is one range of a network's addresses.
@@ -67,6 +71,7 @@ type Port struct {
 	Host      uint16     `json:",omitempty"` // first one; 0: the kernel chooses
 	Container uint16     // first one
 	Count     uint16     // 1 for a single port
+	Spare     uint16     `json:",omitempty"` // how many ports of the host behind Host will do as well, of which a free one is taken
 	Protocol  string     // tcp or udp
 }
 

@@ -44,6 +44,18 @@ func Conceive(initFD *os.File, flags uintptr, cgroup *os.File) (*Embryo, error) 
 	return &Embryo{p, pair[0], flags}, nil
 }
 
+// Identity is the init's pid and, as no other process with that pid has it, its start time.
+func (e *Embryo) Identity() (pid int, startTime uint64) { return e.p.Pid, e.p.StartTime }
+
+// bequeath is the init's network namespace for another one in its place.
+func (e *Embryo) bequeath() (join, error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", e.p.Pid))
+	if err != nil {
+		return join{}, fmt.Errorf("open the network namespace that was made ahead: %w", err)
+	}
+	return join{f, unix.CLONE_NEWNET}, nil
+}
+
 // Discard ends an init that gets no plan.
 func (e *Embryo) Discard() {
 	unix.Close(e.link)

@@ -34,6 +34,8 @@ type Config struct {
 	CgroupFD *os.File
 	// Embryo is an init to use, in the cgroup already; one that doesn't fit the plan is discarded.
 	Embryo *Embryo
+	// Plugged has the network namespace of such an Embryo be the container's all the same: networks are plugged into it.
+	Plugged bool
 	// Fifo is an O_PATH handle; the command starts when somebody opens the fifo for reading. Start then returns as
 	// soon as the container is created, and later errors go to Stderr.
 	Fifo *os.File
@@ -124,6 +126,14 @@ func Start(c *Config) (*Process, error) {
 	if e := c.Embryo; e != nil {
 		if e.fits(c, flags, joins) {
 			return e.deliver(c)
+		}
+		if c.Plugged && flags&e.flags&unix.CLONE_NEWNET != 0 {
+			j, err := e.bequeath()
+			if err != nil {
+				e.Discard()
+				return nil, err
+			}
+			joins, flags = append(joins, j), flags&^unix.CLONE_NEWNET
 		}
 		e.Discard()
 	}

@@ -18,6 +18,8 @@ import (
 //	   |-------------------------->|                              |
 //	   |   Prelaunch (optional)    |                              |
 //	   |-------------------------->|  forks the init              |
+//	   |   Conceived (if Plugged)  |                              |
+//	   |<--------------------------|                              |
 //	   |   Configure               |                              |
 //	   |-------------------------->|  gives the init its plan     |
 //	   |   Started or Failed       |                              |
@@ -34,6 +36,7 @@ import (
 // A starter that goes away before Configure takes the monitor and the init with it.
 const (
 	Prelaunch byte = 'p' // starter to monitor: a JSON Embryo
+	Conceived byte = 'n' // monitor to starter: a JSON Init, of the init that was forked
 	Configure byte = 'c' // starter to monitor: with the descriptors of a JSON Config and of the root, if there is one
 
 	Stdin    byte = 'i' // client to monitor: bytes for the container
@@ -63,6 +66,9 @@ const (
 type Embryo struct {
 	Flags uint64 // CLONE_NEW*
 	Later bool   `json:",omitempty"` // no init yet: it waits for its plan, or another runtime makes it
+	// Plugged has the monitor tell of the init, whose network namespace is then plugged into networks. If another init is
+	// needed after all, it gets that namespace.
+	Plugged bool `json:",omitempty"`
 	// CgroupDir is the cgroup v2 directory to be born in, which goes with the init if it gets no plan.
 	CgroupDir string `json:",omitempty"`
 }

@@ -53,9 +53,18 @@ func dirPath(dir, name string) (string, func(), error) {
 
 // Dial connects to the monitor whose run directory is dir.
 func Dial(dir string) (*Conn, error) {
-	path, done, err := dirPath(dir, AttachFile)
+	c, err := DialSocket(dir, AttachFile)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the monitor: %w", err)
+	}
+	return c, nil
+}
+
+// DialSocket connects to the packet socket name in dir.
+func DialSocket(dir, name string) (*Conn, error) {
+	path, done, err := dirPath(dir, name)
+	if err != nil {
+		return nil, err
 	}
 	defer done()
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -64,14 +73,17 @@ func Dial(dir string) (*Conn, error) {
 	}
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("connecting to the monitor: %w", err)
+		return nil, err
 	}
 	return NewConn(fd)
 }
 
 // Listen makes the attach socket in dir; Accept takes clients from it.
-func Listen(dir string) (*Conn, error) {
-	path, done, err := dirPath(dir, AttachFile)
+func Listen(dir string) (*Conn, error) { return ListenSocket(dir, AttachFile) }
+
+// ListenSocket makes the packet socket name in dir, in the place of an old one.
+func ListenSocket(dir, name string) (*Conn, error) {
+	path, done, err := dirPath(dir, name)
 	if err != nil {
 		return nil, fmt.Errorf("listening for clients: %w", err)
 	}
@@ -232,6 +244,9 @@ func (c *Conn) Peer() int {
 
 // SetSendDeadline has what is not sent at time t fail with os.ErrDeadlineExceeded.
 func (c *Conn) SetSendDeadline(t time.Time) { c.f.SetWriteDeadline(t) }
+
+// SetReceiveDeadline has a Receive that waits still at time t fail with os.ErrDeadlineExceeded.
+func (c *Conn) SetReceiveDeadline(t time.Time) { c.f.SetReadDeadline(t) }
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.f.Close() }

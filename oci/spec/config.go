@@ -40,7 +40,7 @@ type Rlimit struct {
 }
 
 // Namespaces are modes: "" and "private" for one of its own, "host", "container:NAME", "ns:PATH". Network also knows
-// "none".
+// "none", and "bridge" for one that the networks of the container's record are plugged into.
 type Namespaces struct {
 	PID, Network, IPC, UTS, Cgroup string
 	Hostname, Domainname           string
@@ -149,6 +149,7 @@ type Env struct {
 	Annotations map[string]string
 	// Namespace is the path of the namespace kind, as /proc names it, of a running container.
 	Namespace func(container, kind string) (string, error)
+	NetNS     string                  // a network namespace made for a container of the mode bridge, "" for one to be made
 	Devices   []Device                // the host's devices, for a privileged container
 	Volumes   map[string]VolumeSource // by the target of the mount
 }

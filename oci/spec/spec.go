@@ -128,6 +128,8 @@ func namespaces(g *generate.Generator, cfg Config, env Env) error {
 			if path, err = env.Namespace(other, procName(ns.kind)); err != nil {
 				return fmt.Errorf("sharing the %s namespace of container %q: %w", ns.kind, other, err)
 			}
+		case ns.kind == specs.NetworkNamespace && ns.mode == "bridge":
+			path = env.NetNS
 		case ns.mode == "", ns.mode == "private", ns.mode == "none" && ns.kind == specs.NetworkNamespace:
 			path = ""
 		default:

@@ -76,6 +76,16 @@ func open(root *os.File, path string) io.ReadCloser {
 	return f
 }
 
+// maxFile is the most that is read of a file in a container, in bytes.
+const maxFile = 1 << 20
+
+// ReadFile reads a regular file inside root. One that is not there, or can't be opened, is empty.
+func ReadFile(root *os.File, path string) ([]byte, error) {
+	f := open(root, path)
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
 // EnsureDir makes the directory path inside root, with its parents, mode 0755, as Docker does a working directory.
 func EnsureDir(root *os.File, path string) error {
 	h, err := pathrs.MkdirAllHandle(root, path, 0o755)

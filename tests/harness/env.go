@@ -79,7 +79,7 @@ func (e *Env) install() error {
 			return err
 		}
 	}
-	for from, to := range map[string]string{"proa": "bin/proa", "proa-runtime": "bin/proa-runtime", "proa-image": "libexec/proa/proa-image", "proa-build": "libexec/proa/proa-build"} {
+	for from, to := range map[string]string{"proa": "bin/proa", "proa-runtime": "bin/proa-runtime", "proa-image": "libexec/proa/proa-image", "proa-build": "libexec/proa/proa-build", "proa-netd": "libexec/proa/proa-netd"} {
 		if err := copyFile(filepath.Join(e.Root, "bin", from), filepath.Join(e.Prefix, to), 0o755); err != nil {
 			return fmt.Errorf("install the built binaries (run 'make build' first): %w", err)
 		}

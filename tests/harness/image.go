@@ -65,15 +65,16 @@ func Layer(entries ...Entry) []byte {
 
 // Config is the part of an image's configuration that the tests set.
 type Config struct {
-	Env         []string            `json:"Env,omitempty"`
-	Cmd         []string            `json:"Cmd,omitempty"`
-	Entrypoint  []string            `json:"Entrypoint,omitempty"`
-	WorkingDir  string              `json:"WorkingDir,omitempty"`
-	User        string              `json:"User,omitempty"`
-	StopSignal  string              `json:"StopSignal,omitempty"`
-	Volumes     map[string]struct{} `json:"Volumes,omitempty"`
-	Labels      map[string]string   `json:"Labels,omitempty"`
-	Healthcheck any                 `json:",omitempty"`
+	Env          []string            `json:"Env,omitempty"`
+	Cmd          []string            `json:"Cmd,omitempty"`
+	Entrypoint   []string            `json:"Entrypoint,omitempty"`
+	ExposedPorts map[string]struct{} `json:"ExposedPorts,omitempty"`
+	WorkingDir   string              `json:"WorkingDir,omitempty"`
+	User         string              `json:"User,omitempty"`
+	StopSignal   string              `json:"StopSignal,omitempty"`
+	Volumes      map[string]struct{} `json:"Volumes,omitempty"`
+	Labels       map[string]string   `json:"Labels,omitempty"`
+	Healthcheck  any                 `json:",omitempty"`
 }
 
 // Image is an image to be archived or pushed; Arch defaults to this machine's, Created to a constant.

@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"syscall"
 )
@@ -42,3 +43,8 @@ func Booted() bool { return exists("/run/systemd/system") }
 
 // InVM tells whether this machine is one of hack/vm.sh, made for the tests and gone after them.
 func InVM() bool { return os.Getenv("PROA_VM") != "" }
+
+// BridgesHaveVLANs tells whether the kernel was built with CONFIG_BRIDGE_VLAN_FILTERING.
+func BridgesHaveVLANs() bool {
+	return exec.Command("unshare", "-n", "ip", "link", "add", "type", "bridge", "vlan_filtering", "1").Run() == nil
+}

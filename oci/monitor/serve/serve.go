@@ -38,9 +38,11 @@ type server struct {
 	root   *os.File       // the root, a detached mount; nil without one
 	cgroup *os.File       // nil when the container stays in the monitor's
 	embryo *launch.Embryo // the init, forked ahead of its plan
-	lockFD int
-	held   []*os.File // namespaces of the container, see hold
-	accept func()     // takes clients for as long as the monitor lives
+	// plugged says that the embryo's network namespace is to be the container's, whichever init it gets.
+	plugged bool
+	lockFD  int
+	held    []*os.File // namespaces of the container, see hold
+	accept  func()     // takes clients for as long as the monitor lives
 
 	kept     *os.File // what the root is made of again, see keepRoot; nil without one
 	again    restarter
@@ -153,7 +155,7 @@ func (s *server) configure(starter *monitor.Conn) error {
 		if err == nil {
 			switch kind {
 			case monitor.Prelaunch:
-				err = s.conceive(payload, files)
+				err = s.conceive(starter, payload, files)
 			case monitor.Configure:
 				return s.take(files)
 			}
@@ -175,7 +177,7 @@ func (s *server) abort() {
 	}
 }
 
-func (s *server) conceive(payload []byte, files []*os.File) error {
+func (s *server) conceive(starter *monitor.Conn, payload []byte, files []*os.File) error {
 	closeAll(files)
 	var e monitor.Embryo
 	if err := json.Unmarshal(payload, &e); err != nil {
@@ -188,9 +190,18 @@ func (s *server) conceive(payload []byte, files []*os.File) error {
 	if e.Later {
 		return nil
 	}
-	// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
-	s.embryo, _ = launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
-	return nil
+	embryo, err := launch.Conceive(s.init, uintptr(e.Flags), s.cgroup)
+	if !e.Plugged {
+		// Without it the init is forked when its plan is there, and the error, if it stays, is told then.
+		s.embryo = embryo
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.embryo, s.plugged = embryo, true
+	pid, start := embryo.Identity()
+	return starter.SendJSON(monitor.Conceived, monitor.Init{PID: pid, StartTime: start})
 }
 
 func (s *server) openCgroup() error {
@@ -307,7 +318,7 @@ func (s *server) launch() (*monitor.Init, error) {
 	if s.cfg.Runtime != nil {
 		return s.launchForeign(*s.cfg.Runtime)
 	}
-	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo}
+	c := launch.Config{InitFD: s.init, Encoded: s.cfg.Plan, RootFD: s.root, CgroupFD: s.cgroup, Embryo: s.embryo, Plugged: s.plugged}
 	if !s.again.able {
 		s.cfg.Plan = nil
 	}
