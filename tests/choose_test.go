@@ -12,7 +12,7 @@ import (
 // sleeper starts a container with the name and flags in e.
 func sleeper(t testing.TB, e *harness.Env, name string, flags ...string) string {
 	t.Helper()
-	line := append([]string{"run", "-d", "--network=none", "--stop-timeout=0", "--name", name}, flags...)
+	line := append([]string{"run", "-d", "--stop-timeout=0", "--name", name}, offline(flags)...)
 	id := e.Proa(append(line, image, "sleep", "1000")...).OK(t).Out()
 	removeLater(t, e, name)
 	return id

@@ -88,7 +88,7 @@ func errorLines() []string {
 		"ps up", "ps -n x", "ps -n -2", "ps -l -n 3", "ps -qs", "ps --sort nonsense", "ps --filter nonsense=1", "ps --filter name", "ps --filter name=",
 		"ps --filter name=[", "ps --filter status=nonsense", "ps --filter exited=x", "ps --filter before=no-such", "ps --filter since=AMBIGUOUS",
 		"ps --filter until=soon", "ps --filter health=nonsense", "ps --filter is-task=perhaps", "ps --filter restart-policy=nonsense",
-		"ps --filter network=nonsense", "ps --filter publish=80", "ps --filter expose=80", "ps --filter pod=p", "ps --format {{.Nope}}", "ps --format {{", "ps --sync",
+		"ps --filter publish=nonsense", "ps --filter expose=80/nonsense", "ps --filter pod=p", "ps --format {{.Nope}}", "ps --format {{", "ps --sync",
 		"inspect --type nonsense up", "inspect --type image up", "inspect -l up", "inspect -f {{.Nope}} up", "inspect -f {{ up", "inspect -l --type image",
 		"container inspect no-such", "container exists", "container exists up ended",
 		"container prune up", "container prune -f --filter name=up", "container prune -f --filter until=soon", "container prune",

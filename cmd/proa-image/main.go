@@ -103,7 +103,9 @@ func main() {
 	debug.SetGCPercent(25)
 	usersRuntimeDir()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait for the cleaning up; the next transfer does that then
+	// A second Ctrl-C does not wait for the cleaning up; the next transfer does that then. The SIGTERM that proa sends after the
+	// first one does.
+	context.AfterFunc(ctx, func() { signal.Reset(syscall.SIGINT) })
 	cmds := newApp(&app{os.Stdin, os.Stdout, os.Stderr})
 	err := cmds.RunContext(ctx, argv.Canonical(cmds, os.Args))
 	stop()
