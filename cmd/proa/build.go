@@ -1,17 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"runtime"
-	"syscall"
 
 	"github.com/proa-containers/proa/libpod/config"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
-
-	"github.com/proa-containers/proa/libpod/rootless"
 )
 
 // newBuildCommand is a command that proa-build carries out, which calls it name. It has the flags too, so all words are
@@ -33,12 +28,7 @@ func newBuildCommand(a *app, name, usage, args string) *cli.Command {
 			if err := leaveMounts(); err != nil {
 				return err
 			}
-			argv := append([]string{"proa-build", name}, c.Args().Slice()...)
-			err = syscall.Exec(path, argv, rootless.ChildEnv(os.Environ()))
-			if errors.Is(err, os.ErrPermission) {
-				return fmt.Errorf("%s: %w; it has to be readable and executable", path, err)
-			}
-			return fmt.Errorf("execute %s: %w", path, err)
+			return become(path, append([]string{name}, c.Args().Slice()...))
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/proa-containers/proa/libpod/config"
@@ -32,14 +33,18 @@ func newOutsideCommand(name, usage, args string, enter func() error) *cli.Comman
 			if err := enter(); err != nil {
 				return err
 			}
-			argv := append([]string{"proa-image", name}, c.Args().Slice()...)
-			err = syscall.Exec(path, argv, rootless.ChildEnv(os.Environ()))
-			if errors.Is(err, os.ErrPermission) {
-				return fmt.Errorf("%s: %w; it has to be readable and executable", path, err)
-			}
-			return fmt.Errorf("execute %s: %w", path, err)
+			return become(path, append([]string{name}, c.Args().Slice()...))
 		},
 	}
+}
+
+// become executes one of proa's other programs in the place of this one; it returns only an error.
+func become(path string, args []string) error {
+	err := syscall.Exec(path, append([]string{filepath.Base(path)}, args...), rootless.ChildEnv(os.Environ()))
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%s: %w; it has to be readable and executable", path, err)
+	}
+	return fmt.Errorf("execute %s: %w", path, err)
 }
 
 func newPullCommand(a *app) *cli.Command {
